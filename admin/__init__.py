@@ -1,0 +1,1 @@
+"""Pages a marketer works with."""

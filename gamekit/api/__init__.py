@@ -1,0 +1,1 @@
+"""The draw API, version 1."""

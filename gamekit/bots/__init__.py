@@ -1,0 +1,1 @@
+"""What happens in chats: webhooks in, triggers, platform adapters, and an emulated platform."""

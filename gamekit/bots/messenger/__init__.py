@@ -1,0 +1,1 @@
+"""What happens on Messenger: signatures, events in, messages out."""

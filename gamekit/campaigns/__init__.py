@@ -1,0 +1,1 @@
+"""Promotions: drafts, frozen odds versions, publishing and pausing, stock, releases and limits."""

@@ -1,0 +1,1 @@
+"""Coupon pools: codes imported per prize; code n belongs to unit n."""

@@ -1,0 +1,1 @@
+"""The draw itself: gate, ledger, engine, recovery and verification."""

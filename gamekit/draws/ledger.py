@@ -1,0 +1,401 @@
+"""The ledger: SQL makes it true. Commits take a batch in one transaction; unique indexes prove each right is used once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlalchemy import Table, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gamekit.clock import from_micros, micros
+from gamekit.draws import statements
+from gamekit.draws.gate import PlayerTruth
+from gamekit.draws.models import Draw, UnitMark
+from gamekit.draws.reservations import Memo, Outcome, Reservation
+from gamekit.storage.bulk import Driver, driver_of, is_bad_row, is_collision, transaction
+from gamekit.storage.sql import writing
+
+draws: Table = Draw.__table__  # type: ignore[attr-defined]
+unit_marks: Table = UnitMark.__table__  # type: ignore[attr-defined]
+
+COLLISION_TRIES = 10
+
+
+class Verdict(StrEnum):
+    """What became of a reservation that was put to the ledger."""
+
+    LANDED = "landed"
+    """Its draws are in the ledger."""
+    KEY_TAKEN = "key_taken"
+    """Another reservation of the same request is in the ledger."""
+    VOIDED = "voided"
+    """Its stamp holds a void: it can never land."""
+    STALE = "stale"
+    """The run is in another epoch."""
+    MISTRUSTED = "mistrusted"
+    """A number it holds is used already: the gate is wrong."""
+    REJECTED = "rejected"
+    """The database refused the data."""
+
+
+class UncertainCommit(Exception):
+    """Whether the commit happened is not known."""
+
+
+Unit = tuple[int, str, int]
+"""A unit of stock: campaign id, prize key, unit number."""
+
+
+class MissingCode(ValueError):
+    """A unit of a pooled prize has no code in the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A delivery that a draw owes."""
+
+    channel: str
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A reservation to commit, with what else the transaction needs of its run."""
+
+    reservation: Reservation
+    lock: int
+    campaign_id: int
+    pooled: frozenset[str]
+    """Prizes whose units carry a code."""
+    owed: tuple[Owed, ...]
+
+    def coded_units(self) -> list[Unit]:
+        return [
+            (self.campaign_id, outcome.prize, outcome.unit)
+            for outcome in self.reservation.outcomes
+            if outcome.unit is not None and outcome.prize in self.pooled
+        ]
+
+
+class Ledger:
+    """The draws of every run, in one database."""
+
+    def __init__(self, sql: AsyncEngine) -> None:
+        self._sql = sql
+
+    async def commit(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Verdict], dict[Unit, str]]:
+        """Commits what can be, in one transaction; says what became of each entry, and the codes of what landed.
+
+        Committing the same reservation again is harmless: its stamp lands once. A batch with a bad row is halved until the row stands alone. Raises `UncertainCommit` where the database
+        did not answer: then nothing may be released before `void`.
+        """
+        for _ in range(COLLISION_TRIES):
+            try:
+                return await self._commit(entries, now)
+            except Exception as error:
+                if is_collision(error):
+                    continue
+                if not is_bad_row(error):
+                    raise UncertainCommit(str(error)) from error
+                if len(entries) == 1:
+                    return [Verdict.REJECTED], {}
+                middle = len(entries) // 2
+                verdicts, codes = await self.commit(entries[:middle], now)
+                more_verdicts, more_codes = await self.commit(entries[middle:], now)
+                return verdicts + more_verdicts, codes | more_codes
+        raise UncertainCommit("the database stayed busy")
+
+    async def _commit(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Verdict], dict[Unit, str]]:
+        columns = _columns([entry.reservation for entry in entries], void=False)
+        async with transaction(self._sql) as driver:
+            await driver.begin({entry.lock for entry in entries})
+            mine = {(row[0], row[1]) for row in await driver.run(statements.INSERT_DRAWS, columns)}
+            if len(mine) == len(columns[0]):
+                verdicts = [Verdict.LANDED] * len(entries)
+                owing = entries
+            else:
+                verdicts = await self._judge(driver, entries, mine)
+                owing = [entry for entry in entries if (entry.reservation.run, entry.reservation.seq) in mine]
+            await _add_deliveries(driver, owing, now)
+            landed = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict is Verdict.LANDED]
+            units = [unit for entry in landed for unit in entry.coded_units()]
+            codes = await _codes(driver, units)
+            if len(codes) < len(units):
+                raise MissingCode
+            await driver.commit()
+        return verdicts, codes
+
+    async def _judge(
+        self, driver: Driver, entries: Sequence[Entry], mine: set[tuple[Any, Any]]
+    ) -> list[Verdict]:
+        """Why some rows did not land. Takes half-landed requests back out, here in the same transaction."""
+        verdicts: list[Verdict | None] = []
+        partial: list[tuple[str, int, int]] = []
+        for entry in entries:
+            reservation = entry.reservation
+            stamps = [(reservation.run, reservation.seq + index) for index in range(len(reservation.outcomes))]
+            landed = [stamp for stamp in stamps if stamp in mine]
+            verdicts.append(Verdict.LANDED if len(landed) == len(stamps) else None)
+            if landed and len(landed) < len(stamps):
+                partial += ((run, reservation.epoch, seq) for run, seq in landed)
+                mine.difference_update(landed)
+        if partial:
+            await driver.run(statements.DELETE_DRAWS, list(zip(*partial, strict=True)))
+        open_ones = [place for place, verdict in enumerate(verdicts) if verdict is None]
+        reservations = [entries[place].reservation for place in open_ones]
+        stamped = await _stamped(driver, reservations)
+        keys = [(item.run, item.memo.source, item.memo.key) for item in reservations]
+        taken = {tuple(row) for row in await driver.run(statements.TAKEN_KEYS, list(zip(*keys, strict=True)))}
+        runs = sorted({item.run for item in reservations})
+        epochs = {row[0]: row[1] for row in await driver.run(statements.EPOCHS, [runs])}
+        for place, item, key in zip(open_ones, reservations, keys, strict=True):
+            holder = stamped.get((item.run, item.epoch, item.seq))
+            if holder == (item.nonce, False):
+                verdicts[place] = Verdict.LANDED
+            elif key in taken:
+                verdicts[place] = Verdict.KEY_TAKEN
+            elif holder == (item.nonce, True):
+                verdicts[place] = Verdict.VOIDED
+            elif epochs.get(item.run) != item.epoch:
+                verdicts[place] = Verdict.STALE
+            else:
+                verdicts[place] = Verdict.MISTRUSTED
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    async def void(self, reservations: Sequence[Reservation]) -> list[bool]:
+        """Makes sure that none of these can land any more, and says which had landed before."""
+        for _ in range(COLLISION_TRIES):
+            try:
+                async with transaction(self._sql) as driver:
+                    await driver.begin()
+                    await driver.run(statements.INSERT_VOIDS, _columns(reservations, void=True))
+                    stamped = await _stamped(driver, reservations)
+                    await driver.commit()
+            except Exception as error:
+                if not is_collision(error):
+                    raise
+            else:
+                return [stamped.get((item.run, item.epoch, item.seq)) == (item.nonce, False) for item in reservations]
+        raise UncertainCommit("the database stayed busy")
+
+    async def requests(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Reservation]:
+        """The landed requests among these (run, source, key)."""
+        async with transaction(self._sql) as driver:
+            return _group(await driver.run(statements.REQUESTS, list(zip(*keys, strict=True))))
+
+    async def codes(self, units: Sequence[Unit]) -> dict[Unit, str]:
+        """The coupon codes of these units."""
+        async with transaction(self._sql) as driver:
+            return await _codes(driver, units)
+
+    async def truths(self, run: str, player_ids: Sequence[int], *, day: int, fallback: str) -> dict[int, PlayerTruth]:
+        """What each of these players has used by now, with what they were granted."""
+        async with transaction(self._sql) as driver:
+            count = len(player_ids)
+            columns = [[run] * count, player_ids, [day] * count]
+            used = await driver.run(statements.USED, columns)
+            granted = await driver.run(statements.GRANTED, columns[:2])
+            gaps: dict[int, list[tuple[int, int | None, int | None]]] = {}
+            if any(row[2] != row[3] or row[5] != row[6] for row in _totals(used)):
+                for player_id, *numbers in await driver.run(statements.NUMBERS, columns[:2]):
+                    gaps.setdefault(player_id, []).append((numbers[0], numbers[1], numbers[2]))
+        grants = {row[0]: int(row[1]) for row in granted}
+        truths = {player_id: PlayerTruth(day=day, grants=grants.get(player_id, 0)) for player_id in player_ids}
+        caps: dict[int, dict[str, int]] = {}
+        for row in used:
+            if row[1] != fallback:
+                caps.setdefault(row[0], {})[row[1]] = int(row[2])
+        for player_id, _, drawn, high, from_grants, today, day_high in _totals(used):
+            taken = gaps.get(player_id, [])
+            chances = {number for number, _, _ in taken}
+            today_taken = {number for _, on, number in taken if on == day}
+            wins = caps.get(player_id, {})
+            truths[player_id] = PlayerTruth(
+                high=high,
+                free=() if drawn == high else tuple(n for n in range(1, high + 1) if n not in chances),
+                granted=from_grants,
+                day=day,
+                day_high=day_high,
+                day_free=() if today == day_high else tuple(n for n in range(1, day_high + 1) if n not in today_taken),
+                wins=sum(wins.values()),
+                caps=wins,
+                grants=grants.get(player_id, 0),
+            )
+        return truths
+
+    async def snapshot(
+        self, connection: AsyncConnection, run: str, prizes: Iterable[str]
+    ) -> tuple[bool, dict[str, tuple[int, list[int]]]]:
+        """Whether the run has no draw at all, and per stocked prize the highest unit issued with the free ones below.
+
+        Looks only at what was issued since the last mark, and moves the marks on. Call it under the exclusive lock.
+        """
+        first = select(draws.c.run_id).where(draws.c.run_id == run, ~draws.c.void).limit(1)
+        fresh = (await connection.execute(first)).first() is None
+        names = sorted(prizes)
+        held = await connection.execute(select(unit_marks).where(unit_marks.c.run_id == run))
+        marks: dict[str, tuple[int, list[int]]] = {row.prize: (row.upto, list(row.missing)) for row in held}
+        if fresh or not names:
+            return fresh, {name: (0, []) for name in names}
+        driver = await driver_of(connection)
+        upto = [marks.get(name, (0, []))[0] for name in names]
+        rows = await driver.run(statements.UNITS_SINCE, [[run] * len(names), names, upto])
+        units = {}
+        for name, high, since in rows:
+            mark, missing = marks.get(name, (0, []))
+            high = max(high or 0, mark)
+            if missing:
+                back = await driver.run(statements.UNITS_AMONG, [[run] * len(missing), [name] * len(missing), missing])
+                missing = sorted(set(missing) - {row[0] for row in back})
+            if since < high - mark:
+                found = await driver.run(statements.UNITS_ABOVE, [[run], [name], [mark]])
+                missing += sorted(set(range(mark + 1, high + 1)) - {row[0] for row in found})
+            units[name] = (high, missing)
+        changed = [(run, name, high, missing) for name, (high, missing) in units.items() if marks.get(name) != (high, missing)]
+        if changed:
+            encoded = [(*row[:3], orjson.dumps(row[3]).decode()) for row in changed]
+            await driver.run(statements.SET_MARKS, list(zip(*encoded, strict=True)))
+        return False, units
+
+    async def advance_marks(self, run: str, prizes: Iterable[str]) -> None:
+        """Looks through what was issued lately, so that the next re-sync has little to look through."""
+        async with writing(self._sql) as connection:
+            await self.snapshot(connection, run, prizes)
+
+    async def highest_units(self, connection: AsyncConnection, run_id: str) -> dict[str, int]:
+        """The highest unit issued of each stocked prize that has any."""
+        statement = (
+            select(draws.c.prize, func.max(draws.c.unit))
+            .where(draws.c.run_id == run_id, ~draws.c.void, draws.c.unit.is_not(None))
+            .group_by(draws.c.prize)
+        )
+        return {row[0]: row[1] for row in await connection.execute(statement)}
+
+    async def issued(self, connection: AsyncConnection, run_id: str) -> dict[str, int]:
+        """How many draws each prize came out in."""
+        statement = (
+            select(draws.c.prize, func.count())
+            .where(draws.c.run_id == run_id, ~draws.c.void)
+            .group_by(draws.c.prize)
+        )
+        return {row[0]: row[1] for row in await connection.execute(statement)}
+
+    async def wipe(self, connection: AsyncConnection, run_id: str) -> None:
+        """Deletes every row of a run: for test runs only."""
+        await connection.execute(delete(draws).where(draws.c.run_id == run_id))
+        await connection.execute(delete(unit_marks).where(unit_marks.c.run_id == run_id))
+
+
+def _columns(reservations: Sequence[Reservation], *, void: bool) -> list[list[Any]]:
+    """The rows of `statements.ROW`, column by column, sorted by stamp so that batches never deadlock."""
+    rows: list[tuple[Any, ...]] = []
+    moments: dict[int, datetime] = {}
+    for item in sorted(reservations, key=_stamp):
+        memo = item.memo
+        moment = moments.get(memo.created_us)
+        if moment is None:
+            moment = moments[memo.created_us] = from_micros(memo.created_us)
+        for index, outcome in enumerate(item.outcomes):
+            rows.append(
+                (
+                    item.run,
+                    item.epoch,
+                    item.seq + index,
+                    item.nonce,
+                    void,
+                    memo.source,
+                    memo.key,
+                    index,
+                    memo.body_hash,
+                    item.player_id,
+                    outcome.chance,
+                    outcome.granted,
+                    outcome.day,
+                    outcome.day_number,
+                    memo.version,
+                    memo.picks[index],
+                    outcome.prize,
+                    outcome.unit,
+                    outcome.reason,
+                    moment,
+                )
+            )
+    return list(zip(*rows, strict=True))  # type: ignore[arg-type]
+
+
+def _stamp(item: Reservation) -> tuple[str, int, int]:
+    return item.run, item.epoch, item.seq
+
+
+async def _stamped(driver: Driver, reservations: Sequence[Reservation]) -> dict[tuple[str, int, int], tuple[str, bool]]:
+    """Who holds each reservation's first stamp: (nonce, whether it is a void)."""
+    stamps = list(zip(*(_stamp(item) for item in reservations), strict=True))
+    rows = await driver.run(statements.STAMPED, stamps)
+    return {(row[0], row[1], row[2]): (row[3], bool(row[4])) for row in rows}
+
+
+async def _codes(driver: Driver, units: Sequence[Unit]) -> dict[Unit, str]:
+    if not units:
+        return {}
+    rows = await driver.run(statements.CODES, list(zip(*units, strict=True)))
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+async def _add_deliveries(driver: Driver, entries: Sequence[Entry], now: datetime) -> None:
+    rows = [
+        (owed.channel, entry.reservation.player_id, owed.kind, orjson.dumps(owed.body).decode(), now)
+        for entry in entries
+        for owed in entry.owed
+    ]
+    if rows:
+        await driver.run(statements.INSERT_DELIVERIES, list(zip(*rows, strict=True)))
+
+
+def _group(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str, str], Reservation]:
+    """Rows of `statements.REQUESTS`, which come sorted by request and index, put together again."""
+    together: dict[tuple[str, str, str], list[Sequence[Any]]] = {}
+    for row in rows:
+        together.setdefault((row[0], row[5], row[6]), []).append(row)
+    return {key: reservation_from(group) for key, group in together.items()}
+
+
+def reservation_from(rows: Sequence[Sequence[Any]]) -> Reservation:
+    """A request as it was reserved, from its ledger rows in the order of `statements.ROW` and of their index."""
+    first = rows[0]
+    created = first[19]
+    return Reservation(
+        first[0],
+        first[1],
+        first[3],
+        first[2] - first[7],
+        first[9],
+        Memo(
+            source=first[5],
+            key=first[6],
+            body_hash=first[8],
+            version=first[14],
+            created_us=created if isinstance(created, int) else micros(created),
+            picks=tuple(row[15] for row in rows),
+            fallback="",
+        ),
+        tuple(Outcome(row[10], bool(row[11]), row[12], row[13], row[17], row[16], row[18]) for row in rows),
+    )
+
+
+def _totals(used: Sequence[Sequence[Any]]) -> list[tuple[int, None, int, int, int, int, int]]:
+    """Rows of `statements.USED`, which come per player and prize, added up per player."""
+    sums: dict[int, list[int]] = {}
+    for player_id, _, drawn, high, granted, today, day_high in used:
+        total = sums.setdefault(player_id, [0, 0, 0, 0, 0])
+        total[0] += drawn
+        total[1] = max(total[1], high)
+        total[2] += granted
+        total[3] += today
+        total[4] = max(total[4], day_high)
+    return [(player_id, None, *total) for player_id, total in sums.items()]  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""Pure arithmetic of chance: tables of integer weights, provable picks."""

@@ -1,0 +1,1 @@
+"""People on channel accounts: identities, tags, messaging windows, granted chances."""

@@ -1,0 +1,1 @@
+"""Connections to SQL and Redis, the embedded servers, and the migrations."""

@@ -1,0 +1,1 @@
+"""What tests of gamekit and of other people's games may use."""

@@ -1,0 +1,1 @@
+"""Pages a player sees inside a chat: play, odds and fairness."""
