@@ -14,7 +14,6 @@ from gamekit.entropy import Entropy
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 RUN_ID_LENGTH = 12
 NONCE_LENGTH = 12
-_PAIRS = tuple(a + b for a in ALPHABET for b in ALPHABET)
 
 
 def token(entropy: Entropy, length: int) -> str:
@@ -23,21 +22,9 @@ def token(entropy: Entropy, length: int) -> str:
 
 
 def nonces(entropy: Entropy, count: int) -> list[str]:
-    """`count` random 12-character nonces (60 bits each), made from one read of the entropy source."""
-    raw = int.from_bytes(entropy.bytes(8 * count), "big")
-    made = []
-    for _ in range(count):
-        word = raw & 0xFFFF_FFFF_FFFF_FFFF
-        raw >>= 64
-        made.append(
-            _PAIRS[word & 1023]
-            + _PAIRS[word >> 10 & 1023]
-            + _PAIRS[word >> 20 & 1023]
-            + _PAIRS[word >> 30 & 1023]
-            + _PAIRS[word >> 40 & 1023]
-            + _PAIRS[word >> 50 & 1023]
-        )
-    return made
+    """`count` random nonces of 12 hex characters (48 bits), made from one read of the entropy source."""
+    digits = entropy.bytes(NONCE_LENGTH // 2 * count).hex()
+    return [digits[start : start + NONCE_LENGTH] for start in range(0, len(digits), NONCE_LENGTH)]
 
 
 @dataclass(frozen=True, slots=True)

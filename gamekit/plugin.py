@@ -27,7 +27,7 @@ __all__ = [
     "reveal_seed",
 ]
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 Layout: TypeAlias = Mapping[str, JSON]
 """What the page knows before a draw. Public: nothing in it hints at a result."""
 Reveal: TypeAlias = dict[str, JSON]

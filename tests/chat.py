@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +53,7 @@ FIXTURES: dict[str, dict[str, Any]] = json.loads(
 )
 
 
-class SettableClock:
-    """A clock that a test moves."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    def move(self, by: timedelta) -> None:
-        self._now += by
+FAST = RelayPolicy(first_delay=0.02, longest_delay=0.2, poll_seconds=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +167,7 @@ def relay_for(
     engine: AsyncEngine,
     client: httpx2.AsyncClient,
     *,
-    policy: RelayPolicy = RelayPolicy(first_delay=0.02, longest_delay=0.2, poll_seconds=0.05),
+    policy: RelayPolicy = FAST,
     compose: Composer = plain,
     registry: CollectorRegistry | None = None,
 ) -> Relay:
@@ -212,7 +202,9 @@ async def product(engine: AsyncEngine, client: httpx2.AsyncClient, *, attempts: 
         clock=SystemClock(),
         metrics=metrics,
         on_owed=relay.notify,
-        policy=InboxPolicy(poll_seconds=0.05, first_delay=0.02, longest_delay=0.1, lease_seconds=1.0, attempts=attempts),
+        policy=InboxPolicy(
+            poll_seconds=0.05, first_delay=0.02, longest_delay=0.1, lease_seconds=1.0, attempts=attempts
+        ),
     )
     return Product(engine, channels, inbox, relay, SystemClock(), metrics, registry, book)
 

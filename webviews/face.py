@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from starlette.requests import Request
 
 from gamekit.campaigns.document import CampaignDocument, localized
+from gamekit.campaigns.service import Published
 from gamekit.http.i18n import accepted_languages, choose_language, load_catalogues
 from gamekit.odds.percent import one_in_text, percent_text
 from gamekit.plugin import Game
 from gamekit.registry import get_game, layout_of, options_of
-from webviews.services import Published
 
 
 @dataclass(frozen=True, slots=True)

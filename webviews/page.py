@@ -14,12 +14,13 @@ from starlette.responses import Response
 
 from gamekit.campaigns.document import localized
 from gamekit.campaigns.models import RunKind
+from gamekit.campaigns.service import Published
 from gamekit.errors import CampaignNotFound
 from gamekit.http.pages import Pages
 from gamekit.http.security import PLAYER_PAGE
 from gamekit.players.links import LinkExpired, LinkInvalid, PlayLink
 from webviews.face import Faces, OddsLine, odds_lines
-from webviews.services import Published, WebviewServices
+from webviews.services import WebviewServices
 from webviews.session import Sessions
 from webviews.theme import theme_css
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gamekit.draws.service import Refused
 from gamekit.errors import InvalidInput, Problem, RateLimited
 from gamekit.http.body import parse, read_body, require_media_type
 from gamekit.http.errors import problem
@@ -23,7 +24,7 @@ from gamekit.http.security import PRIVATE_JSON, require_same_origin
 from gamekit.players.bindings import LinkBoundElsewhere
 from gamekit.players.links import LinkExpired, LinkInvalid, PlayLink
 from webviews.face import Faces
-from webviews.services import Refused, WebviewServices
+from webviews.services import WebviewServices
 from webviews.session import PlayerSession, Sessions
 
 PER_MINUTE = 120

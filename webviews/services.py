@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
-from gamekit.campaigns.document import CampaignDocument
 from gamekit.campaigns.models import RunKind
+from gamekit.campaigns.service import Published
 from gamekit.clock import Clock
+from gamekit.draws.service import Drawn, Refused, Standing
 from gamekit.entropy import Entropy
 from gamekit.http.assets import Assets
 from gamekit.players.bindings import LinkBindings
 from gamekit.players.links import Links
 from gamekit.plugin import Game
-
-
-class Standing(Protocol):
-    """Where a player stands in a run."""
-
-    @property
-    def state(self) -> str:
-        """draft, scheduled, live, paused or ended, as of now."""
-        ...
-
-    @property
-    def chances_left(self) -> int | None:
-        """None: without limit."""
-        ...
-
-    @property
-    def next_chance_at(self) -> datetime | None: ...
-
-    @property
-    def latest(self) -> Sequence[Mapping[str, Any]]:
-        """The draws of the player's last request made from a page, JSON-ready as in the API; empty before the first."""
-        ...
-
-
-class Drawn(Protocol):
-    """A request that was decided and committed."""
-
-    @property
-    def draws(self) -> Sequence[Mapping[str, Any]]: ...
-    @property
-    def chances_left(self) -> int | None: ...
-    @property
-    def replayed(self) -> bool: ...
-
-
-@runtime_checkable
-class Refused(Protocol):
-    """A request that draws nothing, and used nothing up."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def next_chance_at(self) -> datetime | None: ...
 
 
 class Draws(Protocol):
@@ -77,15 +34,6 @@ class Draws(Protocol):
     ) -> Drawn | Refused: ...
 
     async def standing(self, slug: str, kind: RunKind, *, channel: str, external_id: str) -> Standing: ...
-
-
-class Published(Protocol):
-    """A frozen odds version."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def document(self) -> CampaignDocument: ...
 
 
 class Campaigns(Protocol):

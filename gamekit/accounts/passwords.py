@@ -60,7 +60,9 @@ class Hashing:
         """
         if self._decoy is None:
             # Made before any check, not by the first that needs it: that one would take twice as long.
-            self._decoy = asyncio.get_running_loop().create_task(asyncio.to_thread(self._hasher.hash, "nobody's password"))
+            self._decoy = asyncio.get_running_loop().create_task(
+                asyncio.to_thread(self._hasher.hash, "nobody's password")
+            )
         decoy = await asyncio.shield(self._decoy)
         text = normal_password(password)
         try:

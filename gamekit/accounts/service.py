@@ -71,7 +71,8 @@ class Users:
         address, fault = find_email(email), find_fault(password)
         problems = []
         if address is None:
-            problems.append(Problem("email", f"must be an e-mail address of at most {LONGEST_EMAIL} characters, such as mei@example.com"))
+            right = f"must be an e-mail address of at most {LONGEST_EMAIL} characters, such as mei@example.com"
+            problems.append(Problem("email", right))
         if fault is not None:
             problems.append(Problem("password", fault))
         if address is None or problems:

@@ -133,7 +133,7 @@ async def list_draws(call: Call) -> ASGIApp:
 
 
 async def get_draw(call: Call) -> ASGIApp:
-    found = await call.services.draws.find(call.path["id"])
+    found = await call.services.draws.find(call.path["draw"])
     if found is None:
         raise DrawNotFound
     return raw_answer(found)

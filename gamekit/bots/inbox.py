@@ -99,10 +99,13 @@ class Inbox:
         return len(taken)
 
     async def _handle(self, taken: Taken) -> None:
+        if taken.attempts > self._policy.attempts:
+            await self._give_up(taken, f"It was taken {self._policy.attempts} times and never finished.")
+            return
         try:
             event = inbound_from_json(taken.event, channel=taken.channel, dedupe_key=taken.dedupe_key)
         except (LookupError, TypeError, ValueError) as error:
-            _log.error("event_unreadable", event=taken.id, exc_info=error)
+            _log.error("event_unreadable", inbound=taken.id, exc_info=error)
             await self._give_up(taken, f"It cannot be read ({type(error).__name__}).")
             return
         try:
@@ -112,7 +115,7 @@ class Inbox:
                 now = self._clock.now()
                 finished = await repository.finish(self._engine, taken, now=now, visit=visit, reply=reply)
         except Exception as error:  # noqa: BLE001 - whatever it was, the event is kept and tried again
-            _log.warning("event_failed", event=taken.id, attempts=taken.attempts, exc_info=error)
+            _log.warning("event_failed", inbound=taken.id, attempts=taken.attempts, exc_info=error)
             await self._again(taken, f"{type(error).__name__} at attempt {taken.attempts}.")
             return
         if finished:

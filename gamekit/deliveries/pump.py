@@ -67,19 +67,22 @@ class Pump:
             _log.error("work_failed", pump=self._name, task=task.get_name(), exc_info=error)
 
     async def _run(self) -> None:
+        # Behind a backlog it claims half a load at a time: a claim has to look at all that is owed.
+        half = max(1, self._concurrency // 2)
+        behind = False
         while True:
             self._told.clear()
             free = self._concurrency - len(self._under_way)
-            try:
-                full = free > 0 and await self._take(free) >= free
-            except AWAY as error:
-                _log.warning("waits_for_sql", pump=self._name, error=type(error).__name__)
-                full = False
-                await asyncio.sleep(self._poll_seconds)
-            if not full:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_seconds):
-                        await self._told.wait()
+            if free >= (half if behind else 1):
+                try:
+                    behind = await self._take(free) >= free
+                except AWAY as error:
+                    _log.warning("waits_for_sql", pump=self._name, error=type(error).__name__)
+                    behind = False
+                    await asyncio.sleep(self._poll_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._told.wait()
 
 
 async def keep_recording(record: Callable[[], Awaitable[bool]]) -> bool:

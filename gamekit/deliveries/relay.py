@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 class RelayPolicy:
     """How patient a relay is."""
 
-    concurrency: int = 16
+    concurrency: int = 32
     poll_seconds: float = 0.5
     """How long an idle relay waits before it looks for rows of other processes."""
     attempt_seconds: float = 20.0
@@ -114,6 +114,9 @@ class Relay:
         if self._clock.now() - owed.created_at > self._policy.lifetime:
             hours = round(self._policy.lifetime.total_seconds() / 3600)
             await self._finish(owed, DeliveryState.EXPIRED, f"It was not sent within {hours} hours.")
+            return
+        if owed.attempts > self._policy.attempts:
+            await self._finish(owed, DeliveryState.EXPIRED, f"Gave up after {self._policy.attempts} attempts.")
             return
         result = await self._attempt(owed)
         self._note(owed, result)

@@ -7,16 +7,17 @@ only after the ledger was asked; nothing uncertain is released before it is void
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from time import monotonic
+from typing import NamedTuple
 
 import structlog
-from redis.exceptions import RedisError
+
 
 from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.views import Phase, RunView
@@ -35,6 +36,7 @@ from gamekit.errors import CampaignNotFound, GamekitError, InvalidInput, KeyReus
 from gamekit.ids import nonces
 from gamekit.odds.pick import pick
 from gamekit.players.resolver import Account, Resolver
+from gamekit.storage.redis import RedisError
 
 log = structlog.get_logger(__name__)
 
@@ -74,8 +76,7 @@ class Refusal:
     next_chance_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(NamedTuple):
     """A committed request."""
 
     view: RunView
@@ -117,8 +118,7 @@ class Call:
         return self.source or f"web:{self.player}", self.key
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A call with the reservation that may answer it."""
 
     call: Call
@@ -129,7 +129,7 @@ class Held:
 
 def alias(view: RunView, player_id: int) -> str:
     """The run's own name for a player: says nothing of the person, nor of the same person in another run."""
-    return hmac.digest(view.alias_key, str(player_id).encode(), "sha256")[:10].hex()
+    return blake2b(str(player_id).encode(), key=view.alias_key, digest_size=10).hexdigest()
 
 
 class Engine:
@@ -160,7 +160,7 @@ class Engine:
         self.delivered: Callable[[], None] = lambda: None
         """Called after deliveries were written, so that a relay in this process need not wait for its next look."""
         self._line: Batcher[Call] = Batcher(self._process, size=BATCH, in_flight=IN_FLIGHT)
-        self._confirmed: Batcher[tuple[str, int, str]] = Batcher(self._confirm, size=4 * BATCH, in_flight=1)
+        self._confirmed: Batcher[Reservation] = Batcher(self._confirm, size=4 * BATCH, in_flight=1)
         self._asked: dict[tuple[Name, str | Account, str], Call] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -184,15 +184,17 @@ class Engine:
             if isinstance(answer, Landed):
                 if leader.body_hash != body_hash:
                     raise KeyReused
-                return replace(answer, replayed=True)
+                return answer._replace(replayed=True)
             if leader.body_hash == body_hash:
                 return answer
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         call = Call(name, account, source, key, count, body_hash, future, monotonic())
         self._asked[asked] = call
-        future.add_done_callback(lambda _: self._asked.pop(asked, None))
         self._line.submit(call)
-        return await future
+        try:
+            return await future
+        finally:
+            del self._asked[asked]
 
     async def close(self) -> None:
         """Takes no new calls, and returns when every call under way has its answer."""
@@ -268,9 +270,7 @@ class Engine:
             _answer(call, Refusal(code))
         return None
 
-    async def _reserve(
-        self, view: RunView, calls: list[Call]
-    ) -> list[Held]:
+    async def _reserve(self, view: RunView, calls: list[Call]) -> list[Held]:
         now = self._clock.now()
         now_us = micros(now)
         asks = []
@@ -304,18 +304,17 @@ class Engine:
         reserved = []
         unknown, refused, decided = [], [], []
         for call, reply in zip(calls, replies.replies, strict=True):
-            match reply:
-                case Reserved(reservation, left):
-                    call.own = True
-                    reserved.append(Held(call, view, reservation, left))
-                case Shared(reservation):
-                    reserved.append(Held(call, view, reservation, None))
-                case Decided():
-                    decided.append(call)
-                case Refused(waiting):
-                    refused.append((call, waiting))
-                case _:
-                    unknown.append(call)
+            if isinstance(reply, Reserved):
+                call.own = True
+                reserved.append(Held(call, view, reply.reservation, reply.chances_left))
+            elif isinstance(reply, Shared):
+                reserved.append(Held(call, view, reply.reservation, None))
+            elif isinstance(reply, Decided):
+                decided.append(call)
+            elif isinstance(reply, Refused):
+                refused.append((call, reply.waiting))
+            else:
+                unknown.append(call)
         if unknown:
             await self._introduce(view, unknown, now)
         if refused:
@@ -393,7 +392,9 @@ class Engine:
             if any(call.doubted for call in doubts):
                 await self._recovery.resync(view, above=view.epoch)
             else:
-                await self._gate.learn(view.run, view.epoch, {call.player_id: truths[call.player_id] for call in doubts})
+                await self._gate.learn(
+                    view.run, view.epoch, {call.player_id: truths[call.player_id] for call in doubts}
+                )
             for call in doubts:
                 call.doubted = not call.doubted
         self._again(retry)
@@ -424,10 +425,9 @@ class Engine:
             if verdict is not Verdict.LANDED:
                 failed.append((item, verdict))
                 continue
-            stamp = item.reservation
-            self._confirmed.submit((stamp.run, stamp.epoch, stamp.nonce))
+            self._confirmed.submit(item.reservation)
             if item.call.own:
-                self._tell(item.call, item.view, stamp, codes, item.left)
+                self._tell(item.call, item.view, item.reservation, codes, item.left)
             else:
                 shared.append(item)
         for item in shared:
@@ -471,10 +471,7 @@ class Engine:
         if reservation.memo.body_hash != call.body_hash:
             _fail(call, KeyReused())
             return
-        mine = tuple(
-            codes.get((view.campaign_id, outcome.prize, outcome.unit)) if outcome.unit else None
-            for outcome in reservation.outcomes
-        )
+        mine = codes_of(view, reservation, codes)
         _answer(call, Landed(view, reservation, call.player, mine, not call.own, left))
 
     async def _codes(self, view: RunView, reservations: Iterable[Reservation]) -> dict[Unit, str]:
@@ -486,10 +483,10 @@ class Engine:
         truths = await self._ledger.truths(view.run, sorted(player_ids), day=day, fallback=view.fallback)
         return {player_id: chances_left(view, truth) for player_id, truth in truths.items()}
 
-    async def _confirm(self, landed: list[tuple[str, int, str]]) -> None:
+    async def _confirm(self, landed: list[Reservation]) -> None:
         groups: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for run, epoch, nonce in landed:
-            groups[run, epoch].append(nonce)
+        for reservation in landed:
+            groups[reservation.run, reservation.epoch].append(reservation.nonce)
         for (run, epoch), group in groups.items():
             try:
                 await self._gate.confirm(run, epoch, group)
@@ -535,6 +532,16 @@ def pooled_units(view: RunView, reservations: Iterable[Reservation]) -> list[Uni
     )
 
 
+def codes_of(view: RunView, reservation: Reservation, codes: dict[Unit, str]) -> tuple[str | None, ...]:
+    """The code of each of a request's draws, of those `codes` that were looked up."""
+    if not codes:
+        return (None,) * len(reservation.outcomes)
+    return tuple(
+        codes.get((view.campaign_id, outcome.prize, outcome.unit)) if outcome.unit else None
+        for outcome in reservation.outcomes
+    )
+
+
 def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
 
@@ -555,4 +562,3 @@ def _fail(call: Call, error: GamekitError) -> None:
 
 def _is_sql(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("asyncpg", "sqlalchemy", "sqlite3", "gamekit")
-

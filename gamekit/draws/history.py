@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.repository import campaigns, runs
-from gamekit.draws.ledger import draws, reservation_from
+from gamekit.draws.ledger import draws, ledger_row, reservation_from
 from gamekit.draws.reservations import Reservation
 from gamekit.errors import InvalidInput, Problem
 from gamekit.ids import Stamp
@@ -81,7 +81,7 @@ async def page(connection: AsyncConnection, run: str, epoch: int, *, after: Curs
 
 async def _request(connection: AsyncConnection, run: str, epoch: int, first: int) -> Sequence[Row[Any]]:
     statement = (
-        select(draws)
+        select(*ledger_row)
         .where(draws.c.run_id == run, draws.c.epoch == epoch, draws.c.seq >= first, draws.c.seq < first + 10)
         .order_by(draws.c.seq)
     )
@@ -109,9 +109,7 @@ async def located(
     return slug, RunKind(kind), reservation_from(whole), row.draw_index
 
 
-async def latest_request(
-    connection: AsyncConnection, run: str, source: str, player_id: int
-) -> Reservation | None:
+async def latest_request(connection: AsyncConnection, run: str, source: str, player_id: int) -> Reservation | None:
     """The last request of a player that came from `source`."""
     statement = (
         select(draws)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Table, delete, func, select
@@ -17,11 +18,14 @@ from gamekit.draws import statements
 from gamekit.draws.gate import PlayerTruth
 from gamekit.draws.models import Draw, UnitMark
 from gamekit.draws.reservations import Memo, Outcome, Reservation
-from gamekit.storage.bulk import Driver, driver_of, is_bad_row, is_collision, transaction
+from gamekit.storage.bulk import Driver, Statement, driver_of, is_bad_row, is_collision, transaction
 from gamekit.storage.sql import writing
 
 draws: Table = Draw.__table__  # type: ignore[attr-defined]
 unit_marks: Table = UnitMark.__table__  # type: ignore[attr-defined]
+
+ledger_row = tuple(draws.c[name] for name in (*statements.SHARED, *statements.ROW))
+"""The columns that `reservation_from` reads, in its order."""
 
 COLLISION_TRIES = 10
 
@@ -64,8 +68,7 @@ class Owed:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A reservation to commit, with what else the transaction needs of its run."""
 
     reservation: Reservation
@@ -112,11 +115,11 @@ class Ledger:
         raise UncertainCommit("the database stayed busy")
 
     async def _commit(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Verdict], dict[Unit, str]]:
-        columns = _columns([entry.reservation for entry in entries], void=False)
+        reservations = [entry.reservation for entry in entries]
         async with transaction(self._sql) as driver:
             await driver.begin({entry.lock for entry in entries})
-            mine = {(row[0], row[1]) for row in await driver.run(statements.INSERT_DRAWS, columns)}
-            if len(mine) == len(columns[0]):
+            mine = await _insert(driver, statements.INSERT_DRAWS, reservations, void=False)
+            if len(mine) == sum(len(item.outcomes) for item in reservations):
                 verdicts = [Verdict.LANDED] * len(entries)
                 owing = entries
             else:
@@ -124,16 +127,14 @@ class Ledger:
                 owing = [entry for entry in entries if (entry.reservation.run, entry.reservation.seq) in mine]
             await _add_deliveries(driver, owing, now)
             landed = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict is Verdict.LANDED]
-            units = [unit for entry in landed for unit in entry.coded_units()]
+            units = [unit for entry in landed if entry.pooled for unit in entry.coded_units()]
             codes = await _codes(driver, units)
             if len(codes) < len(units):
                 raise MissingCode
             await driver.commit()
         return verdicts, codes
 
-    async def _judge(
-        self, driver: Driver, entries: Sequence[Entry], mine: set[tuple[Any, Any]]
-    ) -> list[Verdict]:
+    async def _judge(self, driver: Driver, entries: Sequence[Entry], mine: set[tuple[Any, Any]]) -> list[Verdict]:
         """Why some rows did not land. Takes half-landed requests back out, here in the same transaction."""
         verdicts: list[Verdict | None] = []
         partial: list[tuple[str, int, int]] = []
@@ -174,7 +175,7 @@ class Ledger:
             try:
                 async with transaction(self._sql) as driver:
                     await driver.begin()
-                    await driver.run(statements.INSERT_VOIDS, _columns(reservations, void=True))
+                    await _insert(driver, statements.INSERT_VOIDS, reservations, void=True)
                     stamped = await _stamped(driver, reservations)
                     await driver.commit()
             except Exception as error:
@@ -257,7 +258,9 @@ class Ledger:
                 found = await driver.run(statements.UNITS_ABOVE, [[run], [name], [mark]])
                 missing += sorted(set(range(mark + 1, high + 1)) - {row[0] for row in found})
             units[name] = (high, missing)
-        changed = [(run, name, high, missing) for name, (high, missing) in units.items() if marks.get(name) != (high, missing)]
+        changed = [
+            (run, name, high, missing) for name, (high, missing) in units.items() if marks.get(name) != (high, missing)
+        ]
         if changed:
             encoded = [(*row[:3], orjson.dumps(row[3]).decode()) for row in changed]
             await driver.run(statements.SET_MARKS, list(zip(*encoded, strict=True)))
@@ -280,9 +283,7 @@ class Ledger:
     async def issued(self, connection: AsyncConnection, run_id: str) -> dict[str, int]:
         """How many draws each prize came out in."""
         statement = (
-            select(draws.c.prize, func.count())
-            .where(draws.c.run_id == run_id, ~draws.c.void)
-            .group_by(draws.c.prize)
+            select(draws.c.prize, func.count()).where(draws.c.run_id == run_id, ~draws.c.void).group_by(draws.c.prize)
         )
         return {row[0]: row[1] for row in await connection.execute(statement)}
 
@@ -292,41 +293,52 @@ class Ledger:
         await connection.execute(delete(unit_marks).where(unit_marks.c.run_id == run_id))
 
 
-def _columns(reservations: Sequence[Reservation], *, void: bool) -> list[list[Any]]:
-    """The rows of `statements.ROW`, column by column, sorted by stamp so that batches never deadlock."""
-    rows: list[tuple[Any, ...]] = []
-    moments: dict[int, datetime] = {}
-    for item in sorted(reservations, key=_stamp):
-        memo = item.memo
-        moment = moments.get(memo.created_us)
-        if moment is None:
-            moment = moments[memo.created_us] = from_micros(memo.created_us)
-        for index, outcome in enumerate(item.outcomes):
-            rows.append(
-                (
-                    item.run,
-                    item.epoch,
-                    item.seq + index,
-                    item.nonce,
-                    void,
-                    memo.source,
-                    memo.key,
-                    index,
-                    memo.body_hash,
-                    item.player_id,
-                    outcome.chance,
-                    outcome.granted,
-                    outcome.day,
-                    outcome.day_number,
-                    memo.version,
-                    memo.picks[index],
-                    outcome.prize,
-                    outcome.unit,
-                    outcome.reason,
-                    moment,
-                )
+async def _insert(
+    driver: Driver, statement: Statement, reservations: Sequence[Reservation], *, void: bool
+) -> set[tuple[str, int]]:
+    """Inserts reservations sorted by stamp, so that batches never deadlock; returns (run, seq) of what went in."""
+    went_in: set[tuple[str, int]] = set()
+    for (run, epoch, version, created_us), group in groupby(sorted(reservations, key=_kin_and_stamp), key=_kin):
+        rows = [
+            (
+                item.seq + index,
+                item.nonce,
+                item.memo.source,
+                item.memo.key,
+                index,
+                item.memo.body_hash,
+                item.player_id,
+                outcome.chance,
+                outcome.granted,
+                outcome.day,
+                outcome.day_number,
+                item.memo.picks[index],
+                outcome.prize,
+                outcome.unit,
+                outcome.reason,
             )
-    return list(zip(*rows, strict=True))  # type: ignore[arg-type]
+            for item in group
+            for index, outcome in enumerate(item.outcomes)
+        ]
+        landed = await driver.run(
+            statement,
+            list(zip(*rows, strict=True)),
+            run_id=run,
+            epoch=epoch,
+            version=version,
+            created_at=from_micros(created_us),
+            void=void,
+        )
+        went_in.update((row[0], row[1]) for row in landed)
+    return went_in
+
+
+def _kin(item: Reservation) -> tuple[str, int, int, int]:
+    return item.run, item.epoch, item.memo.version, item.memo.created_us
+
+
+def _kin_and_stamp(item: Reservation) -> tuple[str, int, int, int, int]:
+    return item.run, item.epoch, item.memo.version, item.memo.created_us, item.seq
 
 
 def _stamp(item: Reservation) -> tuple[str, int, int]:
@@ -361,30 +373,29 @@ def _group(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str, str], Reservat
     """Rows of `statements.REQUESTS`, which come sorted by request and index, put together again."""
     together: dict[tuple[str, str, str], list[Sequence[Any]]] = {}
     for row in rows:
-        together.setdefault((row[0], row[5], row[6]), []).append(row)
+        together.setdefault((row[0], row[7], row[8]), []).append(row)
     return {key: reservation_from(group) for key, group in together.items()}
 
 
-def reservation_from(rows: Sequence[Sequence[Any]]) -> Reservation:
-    """A request as it was reserved, from its ledger rows in the order of `statements.ROW` and of their index."""
-    first = rows[0]
-    created = first[19]
+def reservation_from(rows: Sequence[Any]) -> Reservation:
+    """A request as it was reserved, from its ledger rows in the order of their index."""
+    run, epoch, version, created, _, seq, nonce, source, key, index, body_hash, player_id = rows[0][:12]
     return Reservation(
-        first[0],
-        first[1],
-        first[3],
-        first[2] - first[7],
-        first[9],
+        run,
+        epoch,
+        nonce,
+        seq - index,
+        player_id,
         Memo(
-            source=first[5],
-            key=first[6],
-            body_hash=first[8],
-            version=first[14],
-            created_us=created if isinstance(created, int) else micros(created),
-            picks=tuple(row[15] for row in rows),
-            fallback="",
+            source,
+            key,
+            body_hash,
+            version,
+            created if isinstance(created, int) else micros(created),
+            tuple(row[16] for row in rows),
+            "",
         ),
-        tuple(Outcome(row[10], bool(row[11]), row[12], row[13], row[17], row[16], row[18]) for row in rows),
+        tuple(Outcome(row[12], bool(row[13]), row[14], row[15], row[18], row[17], row[19]) for row in rows),
     )
 
 

@@ -26,7 +26,9 @@ class Draw(SQLModel, table=True):
     __table_args__ = (
         _proof("one_outcome_per_request", "run_id", "source", "key", "draw_index"),
         _proof("one_draw_per_chance", "run_id", "player_id", "chance"),
-        _proof("one_draw_per_day_number", "run_id", "player_id", "day", "day_number", where=" AND day_number IS NOT NULL"),
+        _proof(
+            "one_draw_per_day_number", "run_id", "player_id", "day", "day_number", where=" AND day_number IS NOT NULL"
+        ),
         _proof("one_draw_per_unit", "run_id", "prize", "unit", where=" AND unit IS NOT NULL"),
     )
 

@@ -17,7 +17,7 @@ from gamekit.campaigns.document import PrizeKind
 from gamekit.campaigns.models import RunKind
 from gamekit.draws.book import Book
 from gamekit.draws.engine import alias
-from gamekit.draws.history import draws
+from gamekit.draws.ledger import draws
 from gamekit.ids import draw_id
 from gamekit.storage.sql import reading
 
@@ -29,10 +29,12 @@ class RecentDraw:
     id: str
     created_at: datetime
     is_win: bool
-    prize: Mapping[str, str]
-    """The prize's name by locale."""
-    picked: Mapping[str, str]
-    """The name of the prize that the odds picked."""
+    prize: str
+    """The prize's key."""
+    prize_name: Mapping[str, str]
+    """By locale."""
+    picked_name: Mapping[str, str]
+    """Of the prize that the odds picked."""
     unit: int | None
     reason: str | None
     """Why the prize is not the picked one."""
@@ -61,8 +63,9 @@ class RecentDraws:
                     id=draw_id(row.run_id, row.epoch, row.seq, row.nonce),
                     created_at=row.created_at,
                     is_win=prize.kind != PrizeKind.NOTHING,
-                    prize=prize.name,
-                    picked=then.rules[row.picked].name,
+                    prize=prize.key,
+                    prize_name=prize.name,
+                    picked_name=then.rules[row.picked].name,
                     unit=row.unit,
                     reason=row.reason,
                     player=alias(view, row.player_id),

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
-from redis.exceptions import RedisError
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gamekit.campaigns import repository
@@ -19,6 +19,7 @@ from gamekit.draws.book import Book
 from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.reservations import Reservation
+from gamekit.storage.redis import RedisError
 from gamekit.storage.sql import reading, writing
 
 log = structlog.get_logger(__name__)

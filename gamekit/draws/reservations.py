@@ -1,9 +1,12 @@
-"""What the gate reserved and the ledger may commit: the same facts, before and after they are true."""
+"""What the gate reserved and the ledger may commit: the same facts, before and after they are true.
+
+Named tuples rather than dataclasses: thousands are made each second, and a tuple is made in a third of the time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+from typing import NamedTuple
 
 from gamekit.ids import draw_id
 
@@ -21,15 +24,7 @@ REASONS: tuple[str | None, ...] = (None, Reason.SOLD_OUT, Reason.NOT_RELEASED, R
 """The gate's numbers for reasons are positions in this tuple."""
 
 
-class Trust(IntEnum):
-    """Whether the gate's answer counts."""
-
-    STALE = 0
-    TRUSTED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Memo:
+class Memo(NamedTuple):
     """What the ledger needs of a request besides what the gate decides; kept with the reservation."""
 
     source: str
@@ -42,8 +37,7 @@ class Memo:
     fallback: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One draw as the gate decided it."""
 
     chance: int
@@ -55,8 +49,7 @@ class Outcome:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A request's draws, stamped `seq`, `seq` + 1, … in one epoch of a run."""
 
     run: str

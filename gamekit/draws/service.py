@@ -17,7 +17,7 @@ from gamekit.draws import history, metrics
 from gamekit.draws.answers import render
 from gamekit.draws.book import Book
 from gamekit.draws.chances import chances_left, next_chance_at
-from gamekit.draws.engine import Engine, Landed, Refusal, RefusalCode, alias, pooled_units
+from gamekit.draws.engine import Engine, Landed, Refusal, RefusalCode, alias, codes_of, pooled_units
 from gamekit.draws.export import export_lines
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.reservations import Reservation
@@ -177,9 +177,6 @@ class Draws:
             view = await self._book.at_version(view, reservation.memo.version)
         units = pooled_units(view, [reservation])
         codes = await self._ledger.codes(units) if units else {}
-        mine = tuple(
-            codes.get((view.campaign_id, outcome.prize, outcome.unit)) if outcome.unit else None
-            for outcome in reservation.outcomes
-        )
+        mine = codes_of(view, reservation, codes)
         landed = Landed(view, reservation, alias(view, reservation.player_id), mine, replayed=True, chances_left=None)
         return render(landed, self._games)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from gamekit.storage.bulk import Statement
 
+SHARED = {"run_id": "text", "epoch": "bigint", "version": "bigint", "created_at": "timestamptz", "void": "boolean"}
+"""What the rows of one insert have in common: most batches are one such group."""
 ROW = {
-    "run_id": "text",
-    "epoch": "bigint",
     "seq": "bigint",
     "nonce": "text",
-    "void": "boolean",
     "source": "text",
     "key": "text",
     "draw_index": "smallint",
@@ -19,60 +18,52 @@ ROW = {
     "granted": "boolean",
     "day": "integer",
     "day_number": "integer",
-    "version": "bigint",
     "picked": "text",
     "prize": "text",
     "unit": "bigint",
     "reason": "text",
-    "created_at": "timestamptz",
 }
-_NAMES = ", ".join(ROW)
-_GIVEN = ", ".join(f"given.{name}" for name in ROW)
-_DRAWN = ", ".join(f"draws.{name}" for name in ROW)
+_NAMES = ", ".join((*SHARED, *ROW))
+_GIVEN = ", ".join((*(f"{{{name}}}" for name in SHARED), *(f"given.{name}" for name in ROW)))
+_DRAWN = ", ".join(f"draws.{name}" for name in (*SHARED, *ROW))
 
 # The epoch is read in this statement, which begins after the run's lock was taken.
 INSERT_DRAWS = Statement(
     f"INSERT INTO draws ({_NAMES}) SELECT {_GIVEN} FROM {{rows}} "
-    "JOIN runs ON runs.id = given.run_id AND runs.epoch = given.epoch "
-    "WHERE true ON CONFLICT DO NOTHING RETURNING run_id, seq",
-    **ROW,
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE runs.id = {run_id} AND runs.epoch = {epoch}) "
+    "ON CONFLICT DO NOTHING RETURNING run_id, seq",
+    ROW,
+    shared=SHARED,
 )
 INSERT_VOIDS = Statement(
-    f"INSERT INTO draws ({_NAMES}) SELECT {_GIVEN} FROM {{rows}} WHERE true ON CONFLICT DO NOTHING", **ROW
+    f"INSERT INTO draws ({_NAMES}) SELECT {_GIVEN} FROM {{rows}} WHERE true ON CONFLICT DO NOTHING", ROW, shared=SHARED
 )
 _STAMP = {"run_id": "text", "epoch": "bigint", "seq": "bigint"}
 DELETE_DRAWS = Statement(
-    "DELETE FROM draws WHERE (run_id, epoch, seq) IN (SELECT run_id, epoch, seq FROM {rows}) AND NOT void", **_STAMP
+    "DELETE FROM draws WHERE (run_id, epoch, seq) IN (SELECT run_id, epoch, seq FROM {rows}) AND NOT void", _STAMP
 )
 STAMPED = Statement(
     "SELECT draws.run_id, draws.epoch, draws.seq, draws.nonce, draws.void FROM {rows} "
     "JOIN draws ON draws.run_id = given.run_id AND draws.epoch = given.epoch AND draws.seq = given.seq",
-    **_STAMP,
+    _STAMP,
 )
 _REQUEST = {"run_id": "text", "source": "text", "key": "text"}
-_SAME_REQUEST = (
-    "JOIN draws ON draws.run_id = given.run_id AND draws.source = given.source AND draws.key = given.key AND NOT draws.void"
-)
-TAKEN_KEYS = Statement(f"SELECT DISTINCT draws.run_id, draws.source, draws.key FROM {{rows}} {_SAME_REQUEST}", **_REQUEST)
+_SAME_REQUEST = "JOIN draws ON draws.run_id = given.run_id AND draws.source = given.source AND draws.key = given.key AND NOT draws.void"
+TAKEN_KEYS = Statement(f"SELECT DISTINCT draws.run_id, draws.source, draws.key FROM {{rows}} {_SAME_REQUEST}", _REQUEST)
 REQUESTS = Statement(
-    f"SELECT {_DRAWN} FROM {{rows}} {_SAME_REQUEST} ORDER BY draws.run_id, draws.source, draws.key, draws.draw_index", **_REQUEST
+    f"SELECT {_DRAWN} FROM {{rows}} {_SAME_REQUEST} ORDER BY draws.run_id, draws.source, draws.key, draws.draw_index",
+    _REQUEST,
 )
-EPOCHS = Statement("SELECT runs.id, runs.epoch FROM {rows} JOIN runs ON runs.id = given.run_id", run_id="text")
+EPOCHS = Statement("SELECT runs.id, runs.epoch FROM {rows} JOIN runs ON runs.id = given.run_id", {"run_id": "text"})
 CODES = Statement(
     "SELECT coupons.campaign_id, coupons.prize, coupons.unit, coupons.code FROM {rows} JOIN coupons "
     "ON coupons.campaign_id = given.campaign_id AND coupons.prize = given.prize AND coupons.unit = given.unit",
-    campaign_id="bigint",
-    prize="text",
-    unit="bigint",
+    {"campaign_id": "bigint", "prize": "text", "unit": "bigint"},
 )
 INSERT_DELIVERIES = Statement(
     "INSERT INTO deliveries (channel, player_id, kind, body, created_at, due_at) "
     "SELECT channel, player_id, kind, body, at, at FROM {rows}",
-    channel="text",
-    player_id="bigint",
-    kind="text",
-    body="jsonb",
-    at="timestamptz",
+    {"channel": "text", "player_id": "bigint", "kind": "text", "body": "jsonb", "at": "timestamptz"},
 )
 _PLAYER = {"run_id": "text", "player_id": "bigint"}
 _THEIR_DRAWS = "JOIN draws ON draws.run_id = given.run_id AND draws.player_id = given.player_id AND NOT draws.void"
@@ -82,39 +73,35 @@ USED = Statement(
     "sum(CASE WHEN draws.day = given.day AND draws.day_number IS NOT NULL THEN 1 ELSE 0 END), "
     "coalesce(max(CASE WHEN draws.day = given.day THEN draws.day_number END), 0) "
     f"FROM {{rows}} {_THEIR_DRAWS} GROUP BY draws.player_id, draws.prize",
-    **_PLAYER,
-    day="integer",
+    _PLAYER | {"day": "integer"},
 )
-NUMBERS = Statement(f"SELECT draws.player_id, draws.chance, draws.day, draws.day_number FROM {{rows}} {_THEIR_DRAWS}", **_PLAYER)
+NUMBERS = Statement(
+    f"SELECT draws.player_id, draws.chance, draws.day, draws.day_number FROM {{rows}} {_THEIR_DRAWS}", _PLAYER
+)
 GRANTED = Statement(
     "SELECT grants.player_id, sum(grants.chances) FROM {rows} JOIN grants "
     "ON grants.run_id = given.run_id AND grants.player_id = given.player_id GROUP BY grants.player_id",
-    **_PLAYER,
+    _PLAYER,
 )
 _UNITS = "SELECT {what} FROM draws WHERE draws.run_id = given.run_id AND draws.prize = given.prize AND NOT draws.void "
 UNITS_SINCE = Statement(
     "SELECT given.prize, "
     f"({_UNITS.format(what='max(draws.unit)')} AND draws.unit IS NOT NULL), "
     f"({_UNITS.format(what='count(*)')} AND draws.unit IS NOT NULL AND draws.unit > given.upto) FROM {{rows}}",
-    run_id="text",
-    prize="text",
-    upto="bigint",
+    {"run_id": "text", "prize": "text", "upto": "bigint"},
 )
-_THOSE_UNITS = (
-    "JOIN draws ON draws.run_id = given.run_id AND draws.prize = given.prize AND NOT draws.void AND draws.unit IS NOT NULL"
-)
+_THOSE_UNITS = "JOIN draws ON draws.run_id = given.run_id AND draws.prize = given.prize AND NOT draws.void AND draws.unit IS NOT NULL"
 UNITS_AMONG = Statement(
-    f"SELECT draws.unit FROM {{rows}} {_THOSE_UNITS} AND draws.unit = given.unit", run_id="text", prize="text", unit="bigint"
+    f"SELECT draws.unit FROM {{rows}} {_THOSE_UNITS} AND draws.unit = given.unit",
+    {"run_id": "text", "prize": "text", "unit": "bigint"},
 )
 UNITS_ABOVE = Statement(
-    f"SELECT draws.unit FROM {{rows}} {_THOSE_UNITS} AND draws.unit > given.upto", run_id="text", prize="text", upto="bigint"
+    f"SELECT draws.unit FROM {{rows}} {_THOSE_UNITS} AND draws.unit > given.upto",
+    {"run_id": "text", "prize": "text", "upto": "bigint"},
 )
 SET_MARKS = Statement(
     "INSERT INTO unit_marks (run_id, prize, upto, missing) SELECT run_id, prize, upto, missing FROM {rows} WHERE true "
     "ON CONFLICT (run_id, prize) DO UPDATE SET upto = excluded.upto, missing = excluded.missing "
     "WHERE unit_marks.upto <= excluded.upto",
-    run_id="text",
-    prize="text",
-    upto="bigint",
-    missing="jsonb",
+    {"run_id": "text", "prize": "text", "upto": "bigint", "missing": "jsonb"},
 )

@@ -137,7 +137,9 @@ class _Checker:
         }
         table = OddsTable(tuple(rules), tuple(rule.weight for rule in rules.values()))
         if item.get("odds_hash", odds_hash(table)) != odds_hash(table):
-            raise LedgerFault(1, f"version {item['version']}: odds_hash is not the hash of its prizes' keys and weights")
+            raise LedgerFault(
+                1, f"version {item['version']}: odds_hash is not the hash of its prizes' keys and weights"
+            )
         if self._seed is not None and sha256(self._seed).hexdigest() != item["commitment"]:
             raise LedgerFault(1, f"version {item['version']}: the seed is not the one committed to")
         ends_at = item.get("ends_at")
@@ -168,9 +170,7 @@ class _Checker:
             return f"odds_version {row['odds_version']} is not in the header"
         created = datetime.fromisoformat(row["created_at"])
         return (
-            self._check_place(row, version)
-            or self._check_pick(row, version)
-            or self._check_rest(row, version, created)
+            self._check_place(row, version) or self._check_pick(row, version) or self._check_rest(row, version, created)
         )
 
     def _check_rest(self, row: dict[str, Any], version: _Version, created: datetime) -> str | None:
@@ -269,7 +269,8 @@ class _Checker:
             return None
         day, number = row["day"], row["day_number"]
         days = {
-            local_day(created + skew, version.timezone, chances.day_starts) for skew in (timedelta(0), CLOCK_SKEW, -CLOCK_SKEW)
+            local_day(created + skew, version.timezone, chances.day_starts)
+            for skew in (timedelta(0), CLOCK_SKEW, -CLOCK_SKEW)
         }
         if day not in days:
             return f"day {day} is not the local day of created_at"

@@ -48,7 +48,11 @@ class Assets:
         self._files: dict[tuple[str, str], _File] = {}
         self._hashes: dict[str, str] = {}
         for bundle, package in packages.items():
-            self._add(bundle, sorted(_walk(files(package).joinpath("static"), "")))
+            self.add(bundle, package)
+
+    def add(self, bundle: str, package: str) -> None:
+        """One more package's `static` folder."""
+        self._add(bundle, sorted(_walk(files(package).joinpath("static"), "")))
 
     def join(self, bundle: str, name: str, *parts: tuple[str, str]) -> None:
         """A bundle of one file made of others (bundle, name) in this order: one request on a slow network, not several."""

@@ -75,7 +75,7 @@ def require_same_origin(request: Request, public_url: str) -> None:
     origin = request.headers.get("origin")
     if origin:
         host = request.headers.get("host", "").lower()
-        if origin.lower() == _origin(public_url) or urlsplit(origin).netloc.lower() == host:
+        if origin.lower() in {_origin(public_url), f"http://{host}", f"https://{host}"}:
             return
     elif request.headers.get("sec-fetch-site") == "same-origin":
         return

@@ -47,7 +47,11 @@ class LinkBindings:
                 player_id = await ensure_player(connection, link.channel, link.external_id, now)
                 insert = postgresql.insert if is_postgres(connection) else sqlite.insert
                 statement = insert(bound_links).values(
-                    token_id=link.token_id, browser=digest, player_id=player_id, bound_at=now, expires_at=link.expires_at
+                    token_id=link.token_id,
+                    browser=digest,
+                    player_id=player_id,
+                    bound_at=now,
+                    expires_at=link.expires_at,
                 )
                 await connection.execute(statement.on_conflict_do_nothing())
                 bound = await connection.scalar(bound_to)

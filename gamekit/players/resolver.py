@@ -15,14 +15,13 @@ _ACCOUNT = {"channel": "text", "external_id": "text"}
 _FIND = Statement(
     "SELECT players.channel, players.external_id, players.id FROM {rows} JOIN players "
     "ON players.channel = given.channel AND players.external_id = given.external_id",
-    **_ACCOUNT,
+    _ACCOUNT,
 )
 _ADD = Statement(
     "INSERT INTO players (channel, external_id, created_at) "
     "SELECT DISTINCT given.channel, given.external_id, given.at FROM {rows} WHERE true "
     "ON CONFLICT DO NOTHING RETURNING channel, external_id, id",
-    **_ACCOUNT,
-    at="timestamptz",
+    _ACCOUNT | {"at": "timestamptz"},
 )
 
 Account = tuple[str, str]

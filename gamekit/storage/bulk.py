@@ -7,7 +7,7 @@ statement, `{rows}` stands for those rows, as a table to select from.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -21,13 +21,21 @@ from gamekit.storage.sql import is_postgres
 
 
 class Statement:
-    """SQL over rows of the named columns. Types are PostgreSQL's: text, bigint, integer, boolean, timestamptz, jsonb."""
+    """SQL over rows of the named columns. Types are PostgreSQL's: text, bigint, integer, boolean, timestamptz, jsonb.
 
-    def __init__(self, sql: str, **columns: str) -> None:
+    `shared` names values that all rows have in common; in the statement `{name}` stands for each.
+    """
+
+    def __init__(self, sql: str, columns: Mapping[str, str], *, shared: Mapping[str, str] | None = None) -> None:
+        self.shared = tuple(shared or ())
         arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(columns.values(), 1))
-        self.postgres = sql.format(rows=f"unnest({arrays}) AS given ({', '.join(columns)})")
+        marks = {
+            name: f"${place}::{kind}" for place, (name, kind) in enumerate((shared or {}).items(), len(columns) + 1)
+        }
+        self.postgres = sql.format(rows=f"unnest({arrays}) AS given ({', '.join(columns)})", **marks)
         values = ", ".join(f"value ->> {place} AS {name}" for place, name in enumerate(columns))
-        self.sqlite = sql.format(rows=f"(SELECT {values} FROM json_each(?)) AS given")
+        marks = {name: f"?{place}" for place, name in enumerate(self.shared, 2)}
+        self.sqlite = sql.format(rows=f"(SELECT {values} FROM json_each(?1)) AS given", **marks)
 
 
 class Driver(Protocol):
@@ -35,7 +43,9 @@ class Driver(Protocol):
 
     async def begin(self, shared_locks: Iterable[int] = ()) -> None: ...
 
-    async def run(self, statement: Statement, columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    async def run(
+        self, statement: Statement, columns: Sequence[Sequence[Any]], **shared: Any
+    ) -> Sequence[Sequence[Any]]:
         """Runs a statement over at least one row and returns what it returns."""
         ...
 
@@ -51,8 +61,11 @@ class _Postgres:
         locks = "".join(f"SELECT pg_advisory_xact_lock_shared({int(key)});" for key in sorted(shared_locks))
         await self._connection.execute(f"BEGIN;{locks}")
 
-    async def run(self, statement: Statement, columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        found: Sequence[Sequence[Any]] = await self._connection.fetch(statement.postgres, *columns)
+    async def run(
+        self, statement: Statement, columns: Sequence[Sequence[Any]], **shared: Any
+    ) -> Sequence[Sequence[Any]]:
+        values = [shared[name] for name in statement.shared]
+        found: Sequence[Sequence[Any]] = await self._connection.fetch(statement.postgres, *columns, *values)
         return found
 
     async def commit(self) -> None:
@@ -69,12 +82,14 @@ class _Sqlite:
     async def begin(self, shared_locks: Iterable[int] = ()) -> None:
         await self._connection.execute("BEGIN IMMEDIATE")
 
-    async def run(self, statement: Statement, columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        plain = [
-            [micros(value) if isinstance(value, datetime) else value for value in column] for column in columns
-        ]
-        rows = orjson.dumps(list(zip(*plain, strict=True))).decode()
-        found: Sequence[Sequence[Any]] = await self._connection.execute_fetchall(statement.sqlite, (rows,))
+    async def run(
+        self, statement: Statement, columns: Sequence[Sequence[Any]], **shared: Any
+    ) -> Sequence[Sequence[Any]]:
+        rows = orjson.dumps(list(zip(*([_plain(value) for value in column] for column in columns), strict=True)))
+        values = [_plain(shared[name]) for name in statement.shared]
+        found: Sequence[Sequence[Any]] = await self._connection.execute_fetchall(
+            statement.sqlite, (rows.decode(), *values)
+        )
         return found
 
     async def commit(self) -> None:
@@ -82,6 +97,10 @@ class _Sqlite:
 
     async def rollback(self) -> None:
         await self._connection.execute("ROLLBACK")
+
+
+def _plain(value: Any) -> Any:
+    return micros(value) if isinstance(value, datetime) else value
 
 
 async def driver_of(connection: AsyncConnection) -> Driver:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from hashlib import sha256
+from itertools import pairwise
 from typing import ClassVar, cast
 
 from pydantic import Field
@@ -92,7 +93,7 @@ class Wheel:
 
 def percent(weight: int, total: int) -> str:
     """`weight / total` as people read it: at most two significant decimals below 1 %, never a false 0 or 100 %."""
-    if weight == 0 or weight == total:
+    if weight in (0, total):
         return "0%" if weight == 0 else "100%"
     share = Decimal(weight) * 100 / Decimal(total)
     for digits in ("1", "0.1", "0.01"):
@@ -116,7 +117,7 @@ def _sweeps(weights: list[int], wedges: Wedges) -> list[int]:
         for index, weight in enumerate(weights, 1):
             below += weight
             edges.append(LEAST * index + shared * below // total)
-    return [high - low for low, high in zip(edges, edges[1:], strict=False)]
+    return [high - low for low, high in pairwise(edges)]
 
 
 def _chosen(options: GameOptions) -> Options:

@@ -90,7 +90,15 @@ def test_channel_wide_answers_rest_the_channel() -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(200, "unknown"), (302, "unknown"), (404, "rejected"), (408, "retry"), (500, "retry"), (502, "unknown"), (504, "unknown")],
+    [
+        (200, "unknown"),
+        (302, "unknown"),
+        (404, "rejected"),
+        (408, "retry"),
+        (500, "retry"),
+        (502, "unknown"),
+        (504, "unknown"),
+    ],
 )
 def test_answers_without_a_graph_error_are_judged_by_status(status: int, verdict: str) -> None:
     """A gateway's answer says nothing of what lies behind it; a server's refusal does."""

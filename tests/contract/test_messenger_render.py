@@ -66,7 +66,12 @@ def test_a_code_is_never_cut(code: str) -> None:
         ({"attachment": {"type": "template", "payload": {"template_type": "button", "text": "x"}}}, "1 to 3"),
         ({"attachment": {"type": "template", "payload": {"template_type": "coupon", "title": "x"}}}, "required"),
         (
-            {"attachment": {"type": "template", "payload": {"template_type": "coupon", "title": "x", "coupon_code": "a b"}}},
+            {
+                "attachment": {
+                    "type": "template",
+                    "payload": {"template_type": "coupon", "title": "x", "coupon_code": "a b"},
+                }
+            },
             "no spaces",
         ),
         ({"attachment": {"type": "template", "payload": {"template_type": "coupon", "title": "x" * 81}}}, "at most 80"),

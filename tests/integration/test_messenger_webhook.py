@@ -199,9 +199,7 @@ async def test_sql_away_is_503_and_loses_nothing(made: Product) -> None:
     """With SQL out of reach the hook says 503, so that Meta sends again, and the repetition is stored."""
     call = signed(envelope(text_update("抽獎", psid=PSID)))
     nowhere = open_database("postgresql+asyncpg://nobody@127.0.0.1:1/none")
-    inbox = Inbox(
-        nowhere, made.book, play_link, clock=made.clock, metrics=made.bot_metrics, on_owed=made.relay.notify
-    )
+    inbox = Inbox(nowhere, made.book, play_link, clock=made.clock, metrics=made.bot_metrics, on_owed=made.relay.notify)
     for app, status in ((replace(made, inbox=inbox).app, 503), (made.app, 200)):
         async with served(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
             assert (await client.post(HOOK, **call)).status_code == status

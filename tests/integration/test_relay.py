@@ -16,13 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gamekit.deliveries.adapter import SendResult
 from gamekit.deliveries.message import Message, TagAction
 from gamekit.deliveries.models import Delivery, DeliveryKind, DeliveryState
-from gamekit.deliveries.relay import RelayPolicy
 from gamekit.deliveries.repository import Outbox, Owed, Owing, owe
 from gamekit.players.models import Player
 from gamekit.storage.sql import open_database
-from tests.chat import CHANNEL, channels_of, emulated, plain, relay_for, rows, running, until
+from tests.chat import CHANNEL, FAST, channels_of, emulated, plain, relay_for, rows, running, until
 
-FAST = RelayPolicy(first_delay=0.02, longest_delay=0.2, poll_seconds=0.05)
 MESSAGE, TAG = DeliveryKind.MESSAGE, DeliveryKind.TAG
 
 
@@ -90,9 +88,12 @@ async def test_several_relays_share_the_work(engine: AsyncEngine, platform: http
     """Three relays at once send each of 150 messages once, each player's in the order they were owed."""
     owing = [(1 + number % 10, MESSAGE, said(f"{number:03}")) for number in range(150)]
     await give(engine, *owing, players=10)
-    async with running(relay_for(engine, platform)), running(relay_for(engine, platform)):
-        async with running(relay_for(engine, platform)):
-            await until(lambda: all_ended(engine), seconds=40)
+    async with (
+        running(relay_for(engine, platform)),
+        running(relay_for(engine, platform)),
+        running(relay_for(engine, platform)),
+    ):
+        await until(lambda: all_ended(engine), seconds=40)
     assert set(await states(engine)) == {"sent"}
     arrived: dict[str, list[str]] = {}
     for one in await sent(platform):
@@ -145,7 +146,9 @@ async def test_each_failure_has_its_final_state(
 async def test_poisoned_rows_are_rejected_and_others_go_on(engine: AsyncEngine, platform: httpx2.AsyncClient) -> None:
     """Bodies that cannot be composed, an erased player and a channel that is not connected end as rejected."""
     bad: list[dict[str, Any]] = [{}, {"draw": 7}, {"message": None}, {"message": {"type": "buttons"}}]
-    await give(engine, *((1, MESSAGE, body) for body in bad), (1, TAG, {}), (99, MESSAGE, said("x")), (1, MESSAGE, said("ok")))
+    await give(
+        engine, *((1, MESSAGE, body) for body in bad), (1, TAG, {}), (99, MESSAGE, said("x")), (1, MESSAGE, said("ok"))
+    )
     async with engine.begin() as connection:
         await owe(connection, [Owing("kiosk", 1, MESSAGE, said("x"))], datetime.now(UTC))
     async with running(relay_for(engine, platform)):

@@ -21,7 +21,9 @@ from gamekit.deliveries.message import (
 from gamekit.errors import InvalidInput
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).filter(str.strip)
-buttons = st.one_of(st.builds(OpenGame, words, words), st.builds(OpenLink, words, words), st.builds(SendBack, words, words))
+buttons = st.one_of(
+    st.builds(OpenGame, words, words), st.builds(OpenLink, words, words), st.builds(SendBack, words, words)
+)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Text, words),
     st.builds(Buttons, words, st.lists(buttons, min_size=1, max_size=3).map(tuple)),

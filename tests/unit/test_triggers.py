@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 import pytest
 
 from gamekit.bots.cards import card, guess_locale
-from gamekit.bots.events import Commented, Followed, Inbound, LinkOpened, MediaSent, Tapped, TextSent, What, inbound_from_json
+from gamekit.bots.events import (
+    Commented,
+    Followed,
+    Inbound,
+    LinkOpened,
+    MediaSent,
+    Tapped,
+    TextSent,
+    What,
+    inbound_from_json,
+)
 from gamekit.bots.triggers import campaign_for
 from gamekit.deliveries.message import OpenGame
 from tests.chat import live
@@ -79,7 +89,11 @@ def test_an_event_comes_back_from_its_json(what: What) -> None:
 
 def test_the_card_speaks_the_players_language() -> None:
     """Chinese is answered in Chinese, English in English, and a tap in the language of the campaign's home."""
-    for said, words, title in (("抽獎", "夏日輪盤", "開始玩"), ("wheel", "Summer wheel", "Play"), ("", "夏日輪盤", "開始玩")):
+    for said, words, title in (
+        ("抽獎", "夏日輪盤", "開始玩"),
+        ("wheel", "Summer wheel", "Play"),
+        ("", "夏日輪盤", "開始玩"),
+    ):
         shown = card(NEW.document, url="https://x.example", locale=guess_locale(said, NEW.document))
         assert shown.text.startswith(words)
         assert shown.buttons == (OpenGame(title, "https://x.example"),)

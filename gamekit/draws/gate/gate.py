@@ -7,11 +7,13 @@ not trusted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b, sha1
 from importlib.resources import files
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgpack
 from redis.exceptions import NoScriptError
@@ -22,8 +24,7 @@ from gamekit.storage.redis import RedisClient
 _RESERVED, _DECIDED, _SHARED, _REFUSED, _UNKNOWN = range(5)
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One request put to the gate. `new` says that the player was never seen before by anyone."""
 
     nonce: str
@@ -46,8 +47,9 @@ class Terms:
     prizes: Mapping[str, tuple[int, int, int]]
 
 
-@dataclass(slots=True)
-class Reserved:
+class Reserved(NamedTuple):
+    """The request's draws are reserved for whoever commits them."""
+
     reservation: Reservation
     chances_left: int | None
 
@@ -98,7 +100,7 @@ class PlayerTruth:
     day_high: int = 0
     day_free: tuple[int, ...] = ()
     wins: int = 0
-    caps: Mapping[str, int] | None = None
+    caps: Mapping[str, int] = field(default_factory=dict)
     grants: int = 0
 
     @property
@@ -106,9 +108,12 @@ class PlayerTruth:
         return self.high - len(self.free)
 
     def pack(self) -> bytes:
-        caps = dict(self.caps or {})
-        state = (self.high, self.free, self.granted, self.day, self.day_high, self.day_free, self.wins, caps, self.grants, b"")
-        return _pack(state)
+        """The player as `player.lua` keeps it, with no request seen."""
+        lists = (*self.free, *self.day_free)
+        counts = len(self.free), len(self.day_free), len(self.caps)
+        numbers = self.high, self.granted, self.day, self.day_high, self.wins, self.grants
+        caps = b"".join(struct.pack("<IB", won, len(prize)) + prize.encode() for prize, won in self.caps.items())
+        return struct.pack(f"<6I3H{len(lists)}I", *numbers, *counts, *lists) + caps
 
 
 class Gate:
@@ -116,11 +121,11 @@ class Gate:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._reserve = _Script("reserve")
+        self._reserve = _Script("player", "reserve")
         self._confirm = _Script("confirm")
-        self._release = _Script("release")
+        self._release = _Script("player", "release")
         self._install = _Script("install")
-        self._learn = _Script("learn")
+        self._learn = _Script("player", "learn")
         self._overdue = _Script("overdue")
 
     async def reserve(self, run: str, terms: Terms, asks: Sequence[Ask]) -> Replies:
@@ -140,18 +145,24 @@ class Gate:
             [limit[1] for limit in limits],
             [limit[2] for limit in limits],
         )
-        body = []
+        body: list[Any] = []
         for ask in asks:
             memo = ask.memo
-            kept = (memo.source, memo.key, memo.body_hash, memo.version, memo.created_us, memo.picks, memo.fallback)
-            fallback = memo.fallback
-            picks = [0 if pick == fallback else place[pick] for pick in memo.picks]
-            body.append((ask.nonce, str(ask.player_id), _key_hash(memo.source, memo.key), ask.new, picks, kept))
+            body += (
+                ask.nonce,
+                str(ask.player_id),
+                _key_hash(memo.source, memo.key),
+                ask.new,
+                _pack(memo),
+                len(memo.picks),
+            )
+            body += [place.get(pick, 0) for pick in memo.picks]
         raw = await self._reserve.run(self._redis, run, _pack(head), _pack(body))
-        trusted, epoch, replies = msgpack.unpackb(raw, raw=True, strict_map_key=False)
+        trusted, epoch, *said = msgpack.unpackb(raw, raw=True)
         if not trusted:
             return Replies(epoch, None)
-        return Replies(epoch, [_reply(run, terms.epoch, ask, reply) for ask, reply in zip(asks, replies, strict=True)])
+        words = iter(said)
+        return Replies(epoch, [_reply(run, epoch, ask, words) for ask in asks])
 
     async def confirm(self, run: str, epoch: int, nonces: Sequence[str]) -> int:
         """Forgets reservations that are in the ledger; returns how many were still pending."""
@@ -161,7 +172,9 @@ class Gate:
         """Gives back what voided reservations held; returns how many this call released."""
         return int(await self._release.run(self._redis, run, epoch, *nonces))
 
-    async def install(self, run: str, epoch: int, *, fresh: bool, units: Mapping[str, tuple[int, Sequence[int]]]) -> bool:
+    async def install(
+        self, run: str, epoch: int, *, fresh: bool, units: Mapping[str, tuple[int, Sequence[int]]]
+    ) -> bool:
         """Replaces the run's state by a snapshot: per prize the highest unit issued and the free ones below it.
 
         False where the gate already holds this epoch or a later one.
@@ -190,10 +203,12 @@ class Gate:
 
 
 class _Script:
-    """A Lua file, called by its digest, sent whole where a server does not have it yet."""
+    """A script made of Lua files, called by its digest, sent whole where a server does not have it yet."""
 
-    def __init__(self, name: str) -> None:
-        self._source = files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
+    def __init__(self, *names: str) -> None:
+        folder = files(__package__) / "lua"
+        # With this first line a server that is out of memory refuses a script before it starts, not half-way.
+        self._source = "#!lua\n" + "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
         self._digest = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: RedisClient, run: str, *arguments: Any) -> Any:
@@ -218,62 +233,37 @@ def _pack(value: Any) -> bytes:
     return packed
 
 
-def _reply(run: str, epoch: int, ask: Ask, reply: list[Any]) -> Reply:
-    status = reply[0]
+def _reply(run: str, epoch: int, ask: Ask, words: Iterator[Any]) -> Reply:
+    """Reads the reply to one request off the flat list."""
+    status = next(words)
     if status == _RESERVED:
         memo = ask.memo
-        outcomes = tuple(
-            Outcome(
-                chance,
-                granted == 1,
-                day or None,
-                number or None,
-                unit or None,
-                memo.fallback if reason else pick,
-                REASONS[reason],
-            )
-            for pick, (chance, granted, day, number, unit, reason) in zip(memo.picks, reply[3:], strict=True)
+        seq, left = next(words), next(words)
+        outcomes = tuple([_outcome(words, pick, memo.fallback) for pick in memo.picks])
+        return Reserved(
+            Reservation(run, epoch, ask.nonce, seq, ask.player_id, memo, outcomes), None if left < 0 else int(left)
         )
-        reservation = Reservation(run, epoch, ask.nonce, reply[1], ask.player_id, memo, outcomes)
-        return Reserved(reservation, None if reply[2] < 0 else int(reply[2]))
     if status == _DECIDED:
         return Decided()
     if status == _SHARED:
-        return Shared(_reservation(run, epoch, reply[1]))
+        return Shared(_reservation(run, epoch, next(words)))
     if status == _REFUSED:
-        return Refused(int(reply[2]))
+        return Refused(next(words))
     return Unknown()
 
 
+def _outcome(words: Iterator[Any], pick: str, fallback: str) -> Outcome:
+    chance, granted, day, number, unit, reason = islice(words, 6)
+    prize = fallback if reason else pick
+    return Outcome(chance, granted == 1, day or None, number or None, unit or None, prize, REASONS[reason])
+
+
 def _reservation(run: str, epoch: int, packed: bytes) -> Reservation:
-    nonce, _, seq, player, _, memo, outcomes = msgpack.unpackb(packed, raw=True, strict_map_key=False)
-    source, key, body_hash, version, created_us, picks, fallback = memo
-    kept = Memo(
-        source.decode(),
-        key.decode(),
-        body_hash.decode(),
-        version,
-        created_us,
-        tuple(pick.decode() for pick in picks),
-        fallback.decode(),
-    )
-    return Reservation(
-        run,
-        epoch,
-        nonce.decode(),
-        seq,
-        int(player),
-        kept,
-        tuple(
-            Outcome(
-                chance,
-                granted == 1,
-                day or None,
-                number or None,
-                unit or None,
-                prize.decode() or kept.fallback,
-                REASONS[reason],
-            )
-            for chance, granted, day, number, unit, reason, prize in outcomes
-        ),
-    )
+    nonce, _, seq, player, _, memo, *draws = msgpack.unpackb(packed, raw=True)
+    source, key, body_hash, version, created_us, picks, fallback = msgpack.unpackb(memo, raw=False)
+    kept = Memo(source, key, body_hash, version, created_us, tuple(picks), fallback)
+    outcomes = []
+    for place, pick in enumerate(picks):
+        words = draws[7 * place : 7 * place + 6]
+        outcomes.append(_outcome(iter(words), pick, fallback))
+    return Reservation(run, epoch, nonce.decode(), seq, int(player), kept, tuple(outcomes))

@@ -1,4 +1,3 @@
-#!lua
 -- confirm: forgets reservations whose draws are in the ledger.
 --
 -- KEYS   1 run   2 players   3 pending

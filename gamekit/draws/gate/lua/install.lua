@@ -1,4 +1,3 @@
-#!lua
 -- install: makes the gate hold a new epoch of a run, from a snapshot of the ledger, and forget all it knew.
 --
 -- KEYS   1 run   2 players   3 pending

@@ -1,4 +1,3 @@
-#!lua
 -- overdue: lists reservations whose deadline has passed. Changes nothing.
 --
 -- KEYS   1 run   2 players   3 pending

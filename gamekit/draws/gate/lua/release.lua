@@ -1,4 +1,3 @@
-#!lua
 -- release: gives back what reservations held. Call it only when a void in the ledger makes their landing impossible.
 --
 -- KEYS   1 run   2 players   3 pending
@@ -7,25 +6,34 @@
 
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 
+local DRAW_SIZE = 7
+
+local function with(list, number)
+  local longer = {number}
+  for n = 1, #list do longer[n + 1] = list[n] end
+  return longer
+end
+
 local units, players, released = {}, {}, {}
 for i = 2, #ARGV do
   local packed = redis.call('HGET', KEYS[3], ARGV[i])
   if packed then
     local reservation = cmsgpack.unpack(packed)
-    local name, keyhash, draws = reservation[4], reservation[5], reservation[7]
+    local name, keyhash = reservation[4], reservation[5]
     local player = players[name]
     if not player then
-      player = cmsgpack.unpack(redis.call('HGET', KEYS[2], name))
+      player = load_player(redis.call('HGET', KEYS[2], name))
       players[name] = player
     end
-    for n = 1, #draws do
-      local chance, granted, on, number, unit, prize = draws[n][1], draws[n][2], draws[n][3], draws[n][4], draws[n][5], draws[n][7]
-      table.insert(player[2], chance)
-      player[3] = player[3] - granted
-      if number > 0 and on == player[4] then table.insert(player[6], number) end
+    for at = 7, #reservation, DRAW_SIZE do
+      local chance, granted, on, number = reservation[at], reservation[at + 1], reservation[at + 2], reservation[at + 3]
+      local unit, prize = reservation[at + 4], reservation[at + 6]
+      player.free = with(player.free, chance)
+      player.granted = player.granted - granted
+      if number > 0 and on == player.day then player.day_free = with(player.day_free, number) end
       if prize ~= '' then
-        player[7] = player[7] - 1
-        player[8][prize] = player[8][prize] - 1
+        player.wins = player.wins - 1
+        if player.caps[prize] then player.caps[prize] = player.caps[prize] - 1 end
       end
       if unit > 0 then
         if not units[prize] then units[prize] = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'u:' .. prize)) end
@@ -33,8 +41,8 @@ for i = 2, #ARGV do
       end
     end
     local entry = keyhash .. ARGV[i]
-    local at = string.find(player[10], entry, 1, true)
-    if at then player[10] = string.sub(player[10], 1, at - 1) .. string.sub(player[10], at + #entry) end
+    local at = string.find(player.seen, entry, 1, true)
+    if at then player.seen = string.sub(player.seen, 1, at - 1) .. string.sub(player.seen, at + #entry) end
     released[#released + 1] = ARGV[i]
   end
 end
@@ -43,7 +51,7 @@ end
 if #released > 0 then
   redis.call('HDEL', KEYS[3], unpack(released))
   for name, player in pairs(players) do
-    redis.call('HSET', KEYS[2], name, cmsgpack.pack(player))
+    redis.call('HSET', KEYS[2], name, dump_player(player))
   end
   for prize, unit in pairs(units) do
     redis.call('HSET', KEYS[1], 'u:' .. prize, cmsgpack.pack(unit))

@@ -1,28 +1,26 @@
-#!lua
 -- reserve: decides a batch of requests of one run, each atomically: all draws of a request, or none.
 --
 -- KEYS   1 run (hash: epoch, server, seq, fresh, u:<prize>)   2 players (hash)   3 pending (hash)
 -- ARGV   1 terms, msgpack: {epoch, deadline, day, total, per_day, win_limit, prizes, open, stock, cap}
 --            deadline  the moment, in ms since 1970, after which the reservations may be voided
 --            day       the local day as yyyymmdd; total, per_day, win_limit: -1 where there is no limit
---            prizes    keys of the stocked or capped prizes that the batch may award, and for each of them:
+--            prizes    keys of the prizes, but the fallback, that the batch may award, and for each of them:
 --            open      units released by now (at most the stock); stock: -1 without limit; cap: per player, or -1
---        2 requests, msgpack: {nonce, player, keyhash, new, picks, memo} each
---            picks     a position in prizes per draw, 0 for the fallback
+--        2 requests, msgpack, flat: per request nonce, player, keyhash, new, memo, how many draws, and for each draw
+--            a position in prizes, or 0 for the fallback
 --            memo      what the ledger needs besides; kept with the reservation, never read here
--- OUT    msgpack: {trust, epoch, replies}
---            trust     1 trusted, 0 the gate holds no such epoch or was moved to another server
---            replies   a table per request:
---              {0, seq, left, {chance, granted, day, day_number, unit, reason} each}   reserved
---              {1}                                     this key was decided before: the ledger has it
---              {2, reservation}                        this key is reserved and not decided yet
---              {3, left, waiting}                      not enough chances; so many reservations of the player are undecided
---              {4}                                     the player is not known in this epoch
+-- OUT    msgpack, flat: 1 trusted, or 0 where the gate holds no such epoch or was moved to another server; the epoch it
+--        holds, 0 for none; then per request:
+--              0, seq, left, and for each draw: chance, granted, day, day_number, unit, reason   reserved
+--              1                  this key was decided before: the ledger has it
+--              2, reservation     this key is reserved and not decided yet
+--              3, waiting         not enough chances; so many reservations of the player are undecided
+--              4                  the player is not known in this epoch
 --            left      chances left, -1 where there is no limit; day, day_number, unit: 0 where there is none
 --            reason    0 none, 1 sold_out, 2 not_released, 3 capped, 4 win_limit
 --
--- A player is {high, free, granted, day, day_high, day_free, wins, caps, grants, seen}: chance numbers 1..high are
--- taken but the free ones; likewise the day's; seen holds keyhash and nonce of the latest requests, newest first.
+-- A player is what player.lua says. A reservation is msgpack, flat: nonce, deadline, seq, player, keyhash, memo, and for
+-- each draw: chance, granted, day, day_number, unit, reason, prize ('' for the fallback).
 
 local SEEN_ENTRY, SEEN_MAX = 20, 32 * 20
 
@@ -38,15 +36,9 @@ end
 local run = redis.call('HMGET', KEYS[1], unpack(run_fields))
 local here = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if tonumber(run[1]) ~= epoch or run[2] ~= here then
-  return cmsgpack.pack({0, tonumber(run[1]) or 0, {}})
+  return cmsgpack.pack({0, tonumber(run[1]) or 0})
 end
 local seq, fresh = tonumber(run[3]), run[4] == '1'
-
-local names = {}
-for i = 1, #requests do
-  names[i] = requests[i][2]
-end
-local found = redis.call('HMGET', KEYS[2], unpack(names))
 
 local function take_lowest(free, bound)
   local at
@@ -72,10 +64,8 @@ local function take_unit(i)
   return taken
 end
 
-local players, changed, reserved = {}, {}, {}
-
-local function known_key(player, keyhash)
-  local seen, from = player[10], 1
+local function known_key(seen, keyhash)
+  local from = 1
   while true do
     local at = string.find(seen, keyhash, from, true)
     if not at then return nil end
@@ -84,8 +74,10 @@ local function known_key(player, keyhash)
   end
 end
 
-local function waiting(player)
-  local count, seen = 0, player[10]
+local reserved = {}
+
+local function waiting(seen)
+  local count = 0
   for at = 9, #seen, SEEN_ENTRY do
     local nonce = string.sub(seen, at, at + 11)
     if reserved[nonce] or redis.call('HEXISTS', KEYS[3], nonce) == 1 then count = count + 1 end
@@ -93,53 +85,65 @@ local function waiting(player)
   return count
 end
 
-local function decide(request, player)
-  local nonce, keyhash, picks = request[1], request[3], request[5]
-  local known = known_key(player, keyhash)
+local out, size = {1, epoch}, 2
+local function say(status, detail)
+  out[size + 1], out[size + 2] = status, detail
+  size = size + (detail and 2 or 1)
+end
+
+-- One request: `first` is where its fields begin. True where the player changed.
+local function decide(first, count, player)
+  local nonce, keyhash = requests[first], requests[first + 2]
+  local known = known_key(player.seen, keyhash)
   if known then
     local reservation = reserved[known] or redis.call('HGET', KEYS[3], known)
-    return reservation and {2, reservation} or {1}
+    if reservation then say(2, reservation) else say(1) end
+    return false
   end
 
-  if player[4] < day then
-    player[4], player[5], player[6] = day, 0, {}
+  if player.day < day then
+    player.day, player.day_high, player.day_free = day, 0, NONE
   end
   local base = math.huge
-  if total >= 0 then base = total - (player[1] - #player[2] - player[3]) end
-  if per_day >= 0 then base = math.min(base, per_day - (player[5] - #player[6])) end
+  if total >= 0 then base = total - (player.high - #player.free - player.granted) end
+  if per_day >= 0 then base = math.min(base, per_day - (player.day_high - #player.day_free)) end
   base = math.max(base, 0)
-  local left = base + player[9] - player[3]
-  if left < #picks then return {3, left, waiting(player)} end
+  local left = base + player.grants - player.granted
+  if left < count then
+    say(3, waiting(player.seen))
+    return false
+  end
 
-  local reply, kept = {0, seq + 1, left == math.huge and -1 or left - #picks}, {}
-  for n = 1, #picks do
+  local kept = {nonce, deadline, seq + 1, requests[first + 1], keyhash, requests[first + 4]}
+  out[size + 1], out[size + 2], out[size + 3] = 0, seq + 1, left == math.huge and -1 or left - count
+  size = size + 3
+  for n = 1, count do
     seq = seq + 1
-    local chance = take_lowest(player[2], math.huge)
+    local chance = take_lowest(player.free, math.huge)
     if not chance then
-      chance = player[1] + 1
-      player[1] = chance
+      chance = player.high + 1
+      player.high = chance
     end
     local granted, on, number = 0, 0, 0
     if base < 1 then
       granted = 1
-      player[3] = player[3] + 1
+      player.granted = player.granted + 1
     else
       base = base - 1
       if per_day >= 0 then
-        on, number = player[4], take_lowest(player[6], math.huge)
+        on, number = player.day, take_lowest(player.day_free, math.huge)
         if not number then
-          number = player[5] + 1
-          player[5] = number
+          number = player.day_high + 1
+          player.day_high = number
         end
       end
     end
-    local i, unit, reason, prize = picks[n], 0, 0, ''
+    local i, unit, reason, prize = requests[first + 5 + n], 0, 0, ''
     if i > 0 then
       prize = prizes[i]
-      local won = player[8][prize] or 0
-      if win_limit >= 0 and player[7] >= win_limit then
+      if win_limit >= 0 and player.wins >= win_limit then
         reason = 4
-      elseif cap[i] >= 0 and won >= cap[i] then
+      elseif cap[i] >= 0 and (player.caps[prize] or 0) >= cap[i] then
         reason = 3
       elseif stock[i] >= 0 then
         unit = take_unit(i)
@@ -147,39 +151,54 @@ local function decide(request, player)
           unit, reason = 0, open[i] >= stock[i] and 1 or 2
         end
       end
-      if reason == 0 then
-        player[7] = player[7] + 1
-        player[8][prize] = won + 1
-      else
+      if reason > 0 then
         prize = ''
+      else
+        player.wins = player.wins + 1
+        if cap[i] >= 0 then
+          if player.caps == NONE then player.caps = {} end
+          player.caps[prize] = (player.caps[prize] or 0) + 1
+        end
       end
     end
-    reply[3 + n] = {chance, granted, on, number, unit, reason}
-    kept[n] = {chance, granted, on, number, unit, reason, prize}
+    out[size + 1], out[size + 2], out[size + 3], out[size + 4] = chance, granted, on, number
+    out[size + 5], out[size + 6] = unit, reason
+    size = size + 6
+    local at = 7 * n - 1
+    kept[at + 1], kept[at + 2], kept[at + 3], kept[at + 4] = chance, granted, on, number
+    kept[at + 5], kept[at + 6], kept[at + 7] = unit, reason, prize
   end
-  player[10] = string.sub(keyhash .. nonce .. player[10], 1, SEEN_MAX)
-  reserved[nonce] = cmsgpack.pack({nonce, deadline, reply[2], request[2], keyhash, request[6], kept})
-  return reply
+  player.seen = string.sub(keyhash .. nonce .. player.seen, 1, SEEN_MAX)
+  reserved[nonce] = cmsgpack.pack(kept)
+  return true
 end
 
-local replies = {}
-for n = 1, #requests do
-  local request = requests[n]
-  local name = request[2]
+local names, starts, first = {}, {}, 1
+while first <= #requests do
+  names[#names + 1], starts[#starts + 1] = requests[first + 1], first
+  first = first + 6 + requests[first + 5]
+end
+local found = redis.call('HMGET', KEYS[2], unpack(names))
+
+local players, changed = {}, {}
+for n = 1, #names do
+  local name, start = names[n], starts[n]
   local player = players[name]
   if not player then
     if found[n] then
-      player = cmsgpack.unpack(found[n])
-    elseif fresh or request[4] then
-      player = {0, {}, 0, 0, 0, {}, 0, {}, 0, ''}
+      player = load_player(found[n])
+    elseif fresh or requests[start + 3] then
+      player = {
+        high = 0, granted = 0, day = 0, day_high = 0, wins = 0, grants = 0,
+        free = NONE, day_free = NONE, caps = NONE, seen = '',
+      }
     end
     players[name] = player
   end
-  if player then
-    replies[n] = decide(request, player)
-    if replies[n][1] == 0 then changed[name] = true end
-  else
-    replies[n] = {4}
+  if not player then
+    say(4)
+  elseif decide(start, requests[start + 5], player) then
+    changed[name] = player
   end
 end
 
@@ -192,9 +211,9 @@ end
 if #writes > 0 then
   redis.call('HSET', KEYS[3], unpack(writes))
   writes = {}
-  for name in pairs(changed) do
+  for name, player in pairs(changed) do
     writes[#writes + 1] = name
-    writes[#writes + 1] = cmsgpack.pack(players[name])
+    writes[#writes + 1] = dump_player(player)
   end
   redis.call('HSET', KEYS[2], unpack(writes))
   writes = {'seq', string.format('%.0f', seq)}
@@ -204,4 +223,4 @@ if #writes > 0 then
   end
   redis.call('HSET', KEYS[1], unpack(writes))
 end
-return cmsgpack.pack({1, epoch, replies})
+return cmsgpack.pack(out)
