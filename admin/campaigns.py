@@ -205,9 +205,9 @@ def _draw(draw: RecentDraw, zone: str, colours: Mapping[str, str], language: str
 
 
 def _colours(document: CampaignDocument) -> Mapping[str, str]:
-    """Each prize's swatch by its place: six colours, the same six striped, then none; the fallback always grey."""
+    """Each prize's swatch by its place: six colours, the same six striped, then grey; the fallback is always grey stripes."""
     classes = [f"c{n}" for n in range(1, COLOURS + 1)]
     classes += [f"{name} striped" for name in classes]
     keys = [prize.key for prize in document.prizes if not prize.fallback]
     coloured = dict(zip(keys, classes, strict=False))
-    return {prize.key: coloured.get(prize.key, "c0") for prize in document.prizes}
+    return {**{prize.key: coloured.get(prize.key, "c0") for prize in document.prizes}, document.fallback.key: "c0 striped"}

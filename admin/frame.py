@@ -147,7 +147,7 @@ class Desk:
         return dict(pairs)
 
     def render(self, visit: Visit, template: str, context: DataclassInstance, status: int = 200) -> Response:
-        response = self._pages.render(template, context, headers=STAFF_PAGE, status=status)
+        response = self._pages.render(template, context, headers=STAFF_PAGE, status=int(status))
         response.headers["Content-Language"] = visit.language
         return response
 
@@ -184,7 +184,7 @@ class Desk:
 
 def redirect(url: str) -> RedirectResponse:
     """To be followed with GET. `url` is an address of ours."""
-    return RedirectResponse(url, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER.value, {"Cache-Control": "no-store"})
 
 
 def own_page(url: str) -> str:

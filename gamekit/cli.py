@@ -17,7 +17,6 @@ import typer
 import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from starlette.types import ASGIApp
 
 from gamekit.accounts.models import Role
 from gamekit.accounts.service import Users
@@ -127,7 +126,7 @@ def serve(
     )
 
 
-def serve_app() -> ASGIApp:
+def serve_app() -> object:
     """One worker's app, from the environment."""
     shared = os.environ.get(METRICS_DIR)
     return build_app(_settings(), shared_metrics=Path(shared) if shared else None)
@@ -371,7 +370,8 @@ def add_user(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if role not in list(Role):
         near = difflib.get_close_matches(role, list(Role), n=1)
-        raise typer.BadParameter(f"is one of {', '.join(Role)}" + (f"; did you mean {near[0]}?" if near else ""), param_hint="--role")
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise typer.BadParameter(f"is one of {', '.join(Role)}{meant}", param_hint="--role")
 
     async def go(records: Records) -> None:
         await Users(records.sql, records.clock).add(email, password, Role(role))

@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from gamekit.api.keys import Keys
 from gamekit.api.dispatch import PREFIX
+from gamekit.api.keys import Keys
 from gamekit.api.routes import api_app, api_pages
 from gamekit.api.services import ApiServices
 from gamekit.bots.inbox import Inbox
@@ -45,6 +45,7 @@ from gamekit.draws.messages import WinComposer
 from gamekit.draws.owed import Debts
 from gamekit.draws.recovery import Recovery
 from gamekit.draws.service import Draws
+from gamekit.draws.units import Units
 from gamekit.entropy import Entropy, SystemEntropy
 from gamekit.http.front import Front
 from gamekit.http.health import Finding, health_routes
@@ -83,7 +84,7 @@ class Records:
     vault: Vault
     sql: AsyncEngine
     games: Mapping[str, Game]
-    ledger: Ledger
+    units: Units
     campaigns: Campaigns
     coupons: Coupons
     players: Players
@@ -161,8 +162,7 @@ class Gamekit:
             for chore in (self._revive, self._note_channels, self._end_overdue):
                 try:
                     await chore()
-                except Exception as error:
-                    # SQL and Redis drivers raise many kinds; housekeeping must outlive them all.
+                except Exception as error:  # noqa: BLE001 - drivers raise many kinds; this must outlive them all
                     log.warning("chore_postponed", chore=chore.__name__.strip("_"), error=type(error).__name__)
 
     async def _revive(self) -> None:
@@ -200,8 +200,8 @@ def open_records(settings: Settings) -> Records:
     clock, entropy = SystemClock(), SystemEntropy()
     vault = Vault(settings.secret_key.get_secret_value())
     sql = open_database(settings.sql_url, pool_size=settings.sql_pool_size)
-    games, ledger = load_games(), Ledger(sql)
-    campaigns = Campaigns(sql, vault=vault, clock=clock, entropy=entropy, games=games, units=ledger, pools=Pools())
+    games, units = load_games(), Units(sql)
+    campaigns = Campaigns(sql, vault=vault, clock=clock, entropy=entropy, games=games, units=units, pools=Pools())
     return Records(
         settings=settings,
         clock=clock,
@@ -209,7 +209,7 @@ def open_records(settings: Settings) -> Records:
         vault=vault,
         sql=sql,
         games=games,
-        ledger=ledger,
+        units=units,
         campaigns=campaigns,
         coupons=Coupons(sql, clock, campaigns),
         players=Players(sql, clock),
@@ -222,11 +222,11 @@ def open_records(settings: Settings) -> Records:
 def build(settings: Settings) -> Gamekit:
     """Every part of a process. Starts the embedded gate where it is used; connects to the rest on first use."""
     records = open_records(settings)
-    sql, clock, entropy, ledger = records.sql, records.clock, records.entropy, records.ledger
+    sql, clock, entropy = records.sql, records.clock, records.entropy
     embedded = None if settings.redis_url else EmbeddedValkey(settings.data_dir)
     redis = open_redis(embedded.start() if embedded else settings.redis_url)
-    gate, book, resolver = Gate(redis), Book(sql, records.vault), Resolver(sql, clock)
-    recovery = Recovery(sql, book=book, gate=gate, ledger=ledger, clock=clock)
+    ledger, gate, book, resolver = Ledger(sql), Gate(redis), Book(sql, records.vault), Resolver(sql, clock)
+    recovery = Recovery(sql, book=book, gate=gate, ledger=ledger, units=records.units, clock=clock)
     connected: set[str] = set()
     engine = Engine(
         book=book,

@@ -5,6 +5,7 @@ Opening it binds and draws nothing: chats fetch links for their previews.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ from webviews.face import Faces, OddsLine, odds_lines
 from webviews.services import WebviewServices
 from webviews.session import Sessions
 from webviews.theme import theme_css
+
+# What cannot be a slug or a version is not asked of the database, which knows smaller numbers and no NUL.
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class PageRoutes:
         session = self._sessions.find(request, slug)
         kind = RunKind(link.kind) if link else session.kind if session else RunKind.LIVE
         try:
-            published = await self._services.campaigns.published(slug, kind)
+            published = await self._services.campaigns.published(_slug(request), kind)
         except CampaignNotFound as error:
             return self._message(request, error.status)
         language = self._faces.language(request, link or session, published.document)
@@ -84,9 +89,10 @@ class PageRoutes:
     async def theme(self, request: Request) -> Response:
         """GET /theme/{slug}/{version}.css: the campaign's colours."""
         kind = RunKind.TEST if request.query_params.get("run") == RunKind.TEST else RunKind.LIVE
-        published = await self._services.campaigns.published(
-            request.path_params["slug"], kind, request.path_params["version"]
-        )
+        version = request.path_params["version"]
+        if not _VERSION.fullmatch(version):
+            raise CampaignNotFound
+        published = await self._services.campaigns.published(_slug(request), kind, int(version))
         look = published.document.look
         # A wiped test run counts its versions from 1 again; a live version never changes.
         kept = "public, max-age=31536000, immutable" if kind is RunKind.LIVE else "no-store"
@@ -145,3 +151,10 @@ class PageRoutes:
         except LinkInvalid:
             return None
         return link if link.slug == slug else None
+
+
+def _slug(request: Request) -> str:
+    slug = str(request.path_params["slug"])
+    if not _SLUG.fullmatch(slug):
+        raise CampaignNotFound
+    return slug

@@ -50,7 +50,7 @@ class DrawBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=2**31)]
     """The odds version the page shows; a draw of another version comes with its layout."""
     count: Annotated[int, Field(ge=1, le=10)] = 1
 

@@ -34,5 +34,5 @@ def routes(services: WebviewServices) -> list[BaseRoute]:
         Route("/play/{slug}/state", play.state, methods=["GET"]),
         Route("/play/{slug}/draws", play.draw, methods=["POST"]),
         services.assets.route(),
-        Route("/theme/{slug}/{version:int}.css", page.theme, methods=["GET"]),
+        Route("/theme/{slug}/{version}.css", page.theme, methods=["GET"]),
     ]

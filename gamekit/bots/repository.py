@@ -75,10 +75,11 @@ async def claim(engine: AsyncEngine, *, now: datetime, lease_ends: datetime, lim
     async with reading(engine) as connection:
         if (await connection.execute(due.limit(1))).first() is None:
             return []
-    chosen = due.order_by(col(InboundEvent.id)).limit(limit).with_for_update(skip_locked=True)
+    # A common table expression runs once; PostgreSQL may run a subquery again and so take more than the limit.
+    chosen = due.order_by(col(InboundEvent.id)).limit(limit).with_for_update(skip_locked=True).cte("chosen")
     claimed = (
         update(InboundEvent)
-        .where(col(InboundEvent.id).in_(chosen.scalar_subquery()))
+        .where(col(InboundEvent.id).in_(select(chosen.c.id)))
         .values(attempts=col(InboundEvent.attempts) + 1, due_at=lease_ends)
         .returning(
             col(InboundEvent.id),

@@ -246,7 +246,8 @@ class Campaigns:
             return
         live = await self._locked_run(connection, row.id, RunKind.LIVE)
         epoch = await repository.bump_epoch(connection, live.id)
-        await self._record_stock(connection, row.id, live, parse_document(row.document), epoch, self._clock.now())
+        document = parse_document(row.document)
+        await self._record_stock(connection, row.id, live, document, epoch=epoch, now=self._clock.now())
 
     async def _turn(self, slug: str, allowed: set[CampaignState], to: CampaignState) -> CampaignSummary:
         async with writing(self._sql) as connection:
@@ -310,7 +311,7 @@ class Campaigns:
                 published_at=now,
             )
             await repository.add_version(connection, version)
-        await self._record_stock(connection, campaign_id, run, document, epoch, now)
+        await self._record_stock(connection, campaign_id, run, document, epoch=epoch, now=now)
 
     async def _record_stock(
         self,
@@ -318,6 +319,7 @@ class Campaigns:
         campaign_id: int,
         run: Row[Any],
         document: CampaignDocument,
+        *,
         epoch: int,
         now: datetime,
     ) -> None:

@@ -92,10 +92,12 @@ class Outbox:
             .order_by(col(Delivery.due_at), col(Delivery.id))
             .limit(limit)
             .with_for_update(skip_locked=True, of=Delivery)
+            # A common table expression runs once; PostgreSQL may run a subquery again and so take more than the limit.
+            .cte("candidates")
         )
         claimed = (
             update(Delivery)
-            .where(col(Delivery.id).in_(candidates.scalar_subquery()), text("deliveries.state = 'pending'"))
+            .where(col(Delivery.id).in_(select(candidates.c.id)), text("deliveries.state = 'pending'"))
             .values(state=DeliveryState.SENDING, attempts=col(Delivery.attempts) + 1, due_at=lease_ends)
             .returning(
                 col(Delivery.id),

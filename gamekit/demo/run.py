@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import typer
@@ -76,17 +77,25 @@ async def _serve(settings: Settings, secrets: Secrets, *, port: int, data_dir: P
     config = uvicorn.Config(
         app, host=HOST, port=port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=20
     )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.02)
-    if server.started:
-        facts = _facts(gamekit, secrets)
-        typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else _sheet(facts))
-    await serving
+    facts = _facts(gamekit, secrets)
+    server = _TellingServer(config, json.dumps(facts, ensure_ascii=False) if as_json else _sheet(facts))
+    await server.serve()
     await emulator.close()
     if not server.started:
         raise SystemExit(1)
+
+
+class _TellingServer(uvicorn.Server):
+    """Says where everything is as soon as it listens."""
+
+    def __init__(self, config: uvicorn.Config, told: str) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            typer.echo(self._told)
 
 
 async def _prepare(gamekit: Gamekit, secrets: Secrets, path: Path) -> Secrets:

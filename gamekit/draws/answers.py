@@ -7,9 +7,8 @@ from typing import Any
 
 from gamekit.campaigns.document import Prize, PrizeKind, SharedCode
 from gamekit.campaigns.models import RunKind
-from gamekit.campaigns.views import RunView
 from gamekit.clock import from_micros
-from gamekit.draws.engine import Landed
+from gamekit.draws.calls import Landed
 from gamekit.draws.reservations import Outcome
 from gamekit.plugin import Game
 from gamekit.registry import reveal_of

@@ -1,5 +1,6 @@
-"""Batches that form by themselves: an item that finds the line idle goes at once; under load the next batch is whatever
-arrived meanwhile. No timers, no sleeps.
+"""Batches that form by themselves, without timers or sleeps.
+
+An item that finds the line idle goes at once; under load the next batch is whatever arrived meanwhile.
 """
 
 from __future__ import annotations

@@ -9,30 +9,36 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from hashlib import blake2b
 from time import monotonic
-from typing import NamedTuple
 
 import structlog
 
-
-from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.views import Phase, RunView
 from gamekit.clock import Clock, micros
 from gamekit.draws import metrics
 from gamekit.draws.batcher import Batcher
 from gamekit.draws.book import Book, Name
+from gamekit.draws.calls import (
+    REFUSED_IN,
+    Answer,
+    Call,
+    Held,
+    Landed,
+    Refusal,
+    RefusalCode,
+    alias,
+    codes_of,
+    pooled,
+    pooled_units,
+)
 from gamekit.draws.chances import chances_left, next_chance_at
-from gamekit.draws.gate import Ask, Decided, Gate, Refused, Reserved, Shared
-from gamekit.draws.gate.gate import Terms
+from gamekit.draws.gate import Ask, Decided, Gate, PlayerTruth, Refused, Reply, Reserved, Shared, Terms, Unknown
 from gamekit.draws.ledger import Entry, Ledger, Owed, Unit, Verdict
 from gamekit.draws.recovery import Recovery
 from gamekit.draws.reservations import Memo, Reservation
 from gamekit.entropy import Entropy
-from gamekit.errors import CampaignNotFound, GamekitError, InvalidInput, KeyReused, Unavailable
+from gamekit.errors import CampaignNotFound, InvalidInput, KeyReused, Unavailable
 from gamekit.ids import nonces
 from gamekit.odds.pick import pick
 from gamekit.players.resolver import Account, Resolver
@@ -48,88 +54,8 @@ PAUSES = (0.0, 0.0, 0.002, 0.01, 0.03, 0.1, 0.2, 0.4)
 """Seconds before a call's next try, by how often it was tried."""
 
 
-class RefusalCode(StrEnum):
-    NO_CHANCES_LEFT = "no_chances_left"
-    CAMPAIGN_NOT_STARTED = "campaign_not_started"
-    CAMPAIGN_PAUSED = "campaign_paused"
-    CAMPAIGN_ENDED = "campaign_ended"
-    NOT_ELIGIBLE = "not_eligible"
-
-
-_REFUSED_IN = {
-    Phase.DRAFT: RefusalCode.CAMPAIGN_NOT_STARTED,
-    Phase.SCHEDULED: RefusalCode.CAMPAIGN_NOT_STARTED,
-    Phase.PAUSED: RefusalCode.CAMPAIGN_PAUSED,
-    Phase.ENDED: RefusalCode.CAMPAIGN_ENDED,
-}
-
-
 _LOOSE = (Verdict.REJECTED, Verdict.KEY_TAKEN, Verdict.VOIDED)
 """Verdicts that leave a reservation which still holds what it reserved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An expected no, with when to come back where that is known."""
-
-    code: RefusalCode
-    next_chance_at: datetime | None = None
-
-
-class Landed(NamedTuple):
-    """A committed request."""
-
-    view: RunView
-    reservation: Reservation
-    player: str
-    """The player's name in this run."""
-    codes: tuple[str | None, ...]
-    """Per draw, the code from the prize's pool."""
-    replayed: bool
-    chances_left: int | None
-
-
-Answer = Landed | Refusal
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One request on its way. `source` None means the player's own web page."""
-
-    name: Name
-    account: Account
-    source: str | None
-    key: str
-    count: int
-    body_hash: str
-    future: asyncio.Future[Answer]
-    since: float
-    tries: int = 0
-    new: bool = False
-    player_id: int = 0
-    player: str = ""
-    own: bool = False
-    """A reservation was made for this very call, so that what the ledger has may be its own."""
-    doubted: bool = False
-    """The gate refused once although the ledger allows it."""
-
-    @property
-    def request(self) -> tuple[str, str]:
-        return self.source or f"web:{self.player}", self.key
-
-
-class Held(NamedTuple):
-    """A call with the reservation that may answer it."""
-
-    call: Call
-    view: RunView
-    reservation: Reservation
-    left: int | None
-
-
-def alias(view: RunView, player_id: int) -> str:
-    """The run's own name for a player: says nothing of the person, nor of the same person in another run."""
-    return blake2b(str(player_id).encode(), key=view.alias_key, digest_size=10).hexdigest()
 
 
 class Engine:
@@ -175,7 +101,7 @@ class Engine:
         if self._closing:
             raise Unavailable
         asked = (name, source or account, key)
-        while (leader := self._asked.get(asked)) is not None:
+        while (leader := self._asked.get(asked)) is not None and not leader.future.done():
             # The same request is on its way in this process: one of the two goes, both tell what it found.
             await asyncio.wait([leader.future])
             if leader.future.cancelled() or leader.future.exception() is not None:
@@ -194,7 +120,8 @@ class Engine:
         try:
             return await future
         finally:
-            del self._asked[asked]
+            if self._asked.get(asked) is call:
+                del self._asked[asked]
 
     async def close(self) -> None:
         """Takes no new calls, and returns when every call under way has its answer."""
@@ -209,6 +136,8 @@ class Engine:
 
     async def _process(self, calls: list[Call]) -> None:
         metrics.BATCH_SIZE.observe(len(calls))
+        for call in calls:
+            call.queued = False
         try:
             await self._attempt(calls)
         except (OSError, RedisError) as error:
@@ -259,41 +188,24 @@ class Engine:
                 phase = view.phase(self._clock.now())
         except CampaignNotFound as error:
             for call in group:
-                _fail(call, error)
+                call.fail(error)
             return None
         for call in group:
             call.player = alias(view, call.player_id)
         if phase is Phase.LIVE and view.version:
             return view
-        code = _REFUSED_IN.get(phase, RefusalCode.CAMPAIGN_NOT_STARTED)
+        code = REFUSED_IN.get(phase, RefusalCode.CAMPAIGN_NOT_STARTED)
         for call in await self._replay(view, group):
-            _answer(call, Refusal(code))
+            call.answer(Refusal(code))
         return None
 
     async def _reserve(self, view: RunView, calls: list[Call]) -> list[Held]:
         now = self._clock.now()
-        now_us = micros(now)
-        asks = []
-        for call, nonce in zip(calls, nonces(self._entropy, len(calls)), strict=True):
-            source, key = call.request
-            picks = tuple(
-                pick(
-                    view.seed,
-                    view.table,
-                    run=view.run,
-                    version=view.version,
-                    player=call.player,
-                    source=source,
-                    key=key,
-                    index=index,
-                )
-                for index in range(call.count)
-            )
-            memo = Memo(source, key, call.body_hash, view.version, now_us, picks, view.fallback)
-            asks.append(Ask(nonce, call.player_id, call.new, memo))
+        asks = self._asks(view, calls, now)
         try:
             replies = await self._gate.reserve(view.run, self._terms(view, asks, now), asks)
         except (OSError, RedisError):
+            # The gate may have done it all the same; the next try then finds the reservation.
             for call in calls:
                 call.own = True
             raise
@@ -301,34 +213,50 @@ class Engine:
             await self._recovery.resync(view, above=replies.epoch)
             self._again(calls)
             return []
-        reserved = []
-        unknown, refused, decided = [], [], []
+        reserved: list[Held] = []
+        others: defaultdict[type[Reply], list[Call]] = defaultdict(list)
+        waiting: dict[int, int] = {}
         for call, reply in zip(calls, replies.replies, strict=True):
             if isinstance(reply, Reserved):
                 call.own = True
                 reserved.append(Held(call, view, reply.reservation, reply.chances_left))
             elif isinstance(reply, Shared):
                 reserved.append(Held(call, view, reply.reservation, None))
-            elif isinstance(reply, Decided):
-                decided.append(call)
-            elif isinstance(reply, Refused):
-                refused.append((call, reply.waiting))
             else:
-                unknown.append(call)
-        if unknown:
-            await self._introduce(view, unknown, now)
-        if refused:
-            await self._second_opinion(view, refused, now)
-        if decided:
-            missing = await self._replay(view, decided)
-            if missing:
-                await self._recovery.resync(view, above=view.epoch)
-                self._again(missing)
+                others[type(reply)].append(call)
+                if isinstance(reply, Refused):
+                    waiting[id(call)] = reply.waiting
+        if others:
+            await self._ask_the_ledger(view, others, waiting, now)
         return reserved
+
+    def _asks(self, view: RunView, calls: list[Call], now: datetime) -> list[Ask]:
+        now_us = micros(now)
+        asks = []
+        for call, nonce in zip(calls, nonces(self._entropy, len(calls)), strict=True):
+            source, key = call.request
+            picks = tuple(
+                [
+                    pick(
+                        view.seed,
+                        view.table,
+                        run=view.run,
+                        version=view.version,
+                        player=call.player,
+                        source=source,
+                        key=key,
+                        index=index,
+                    )
+                    for index in range(call.count)
+                ]
+            )
+            memo = Memo(source, key, call.body_hash, view.version, now_us, picks, view.fallback)
+            asks.append(Ask(nonce, call.player_id, call.new, memo))
+        return asks
 
     def _terms(self, view: RunView, asks: Sequence[Ask], now: datetime) -> Terms:
         limits: dict[str, tuple[int, int, int]] = {}
-        for prize in {pick for ask in asks for pick in ask.memo.picks}:
+        for prize in {picked for ask in asks for picked in ask.memo.picks}:
             if prize != view.fallback:
                 stock, cap = view.stock[prize], view.rules[prize].per_player
                 open_units = -1 if stock is None else view.released(prize, now)
@@ -361,42 +289,57 @@ class Engine:
                 self._tell(call, view, reservation, codes, left.get(call.player_id))
         return rest
 
-    async def _introduce(self, view: RunView, calls: list[Call], now: datetime) -> None:
-        """Tells the gate of players it does not know in this epoch."""
-        rest = await self._replay(view, calls)
-        if rest:
-            ids = sorted({call.player_id for call in rest})
+    async def _ask_the_ledger(
+        self, view: RunView, others: dict[type[Reply], list[Call]], waiting: dict[int, int], now: datetime
+    ) -> None:
+        """Where the gate could not decide alone: unknown players, refusals, and keys it says were decided."""
+        asked = [call for calls in others.values() for call in calls]
+        open_ones = set(map(id, await self._replay(view, asked)))
+        unknown = [call for call in others.get(Unknown, ()) if id(call) in open_ones]
+        refused = [call for call in others.get(Refused, ()) if id(call) in open_ones]
+        if unknown or refused:
+            ids = sorted({call.player_id for call in (*unknown, *refused)})
             truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallback=view.fallback)
-            await self._gate.learn(view.run, view.epoch, truths)
-            self._again(rest)
+            if unknown:
+                await self._gate.learn(
+                    view.run, view.epoch, {call.player_id: truths[call.player_id] for call in unknown}
+                )
+                self._again(unknown)
+            await self._second_opinion(view, refused, truths, waiting, now)
+        lost = [call for call in others.get(Decided, ()) if id(call) in open_ones]
+        if lost:
+            await self._recovery.resync(view, above=view.epoch)
+            self._again(lost)
 
-    async def _second_opinion(self, view: RunView, refused: list[tuple[Call, int]], now: datetime) -> None:
-        """The gate says that there are too few chances: the ledger has the last word."""
-        waiting = {id(call): undecided for call, undecided in refused}
-        rest = await self._replay(view, [call for call, _ in refused])
-        if not rest:
-            return
-        ids = sorted({call.player_id for call in rest})
-        truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallback=view.fallback)
+    async def _second_opinion(
+        self,
+        view: RunView,
+        refused: list[Call],
+        truths: dict[int, PlayerTruth],
+        waiting: dict[int, int],
+        now: datetime,
+    ) -> None:
+        """The gate says that there are too few chances: the ledger has the last word.
+
+        Where the ledger disagrees, the chances may be held by reservations that are undecided: those are waited for.
+        Else the gate is told of grants it may have missed, and if that does not help, it is not to be trusted.
+        """
         retry, doubts = [], []
-        for call in rest:
+        for call in refused:
             truth = truths[call.player_id]
             left = chances_left(view, truth)
             if left is not None and left < call.count:
-                _answer(call, Refusal(RefusalCode.NO_CHANCES_LEFT, next_chance_at(view, truth, now)))
+                call.answer(Refusal(RefusalCode.NO_CHANCES_LEFT, next_chance_at(view, truth, now)))
                 continue
             retry.append(call)
             if not waiting[id(call)]:
                 doubts.append(call)
-        if doubts:
-            if any(call.doubted for call in doubts):
-                await self._recovery.resync(view, above=view.epoch)
-            else:
-                await self._gate.learn(
-                    view.run, view.epoch, {call.player_id: truths[call.player_id] for call in doubts}
-                )
-            for call in doubts:
-                call.doubted = not call.doubted
+        if any(call.doubted for call in doubts):
+            await self._recovery.resync(view, above=view.epoch)
+        elif doubts:
+            await self._gate.learn(view.run, view.epoch, {call.player_id: truths[call.player_id] for call in doubts})
+        for call in doubts:
+            call.doubted = not call.doubted
         self._again(retry)
 
     # Making it true ----------------------------------------------------------------------------------------------
@@ -413,7 +356,7 @@ class Engine:
                 item.reservation,
                 item.view.lock,
                 item.view.campaign_id,
-                _pooled(item.view),
+                pooled(item.view),
                 self._owed(item.view, item.reservation, item.call.account),
             )
             for item in held
@@ -447,7 +390,7 @@ class Engine:
             call, view = item.call, item.view
             match verdict:
                 case Verdict.REJECTED:
-                    _fail(call, InvalidInput("The database refused this request's data; nothing was used up."))
+                    call.fail(InvalidInput("The database refused this request's data; nothing was used up."))
                 case Verdict.KEY_TAKEN:
                     call.own = False
                     self._again(await self._replay(view, [call]))
@@ -469,10 +412,10 @@ class Engine:
         left: int | None,
     ) -> None:
         if reservation.memo.body_hash != call.body_hash:
-            _fail(call, KeyReused())
+            call.fail(KeyReused())
             return
         mine = codes_of(view, reservation, codes)
-        _answer(call, Landed(view, reservation, call.player, mine, not call.own, left))
+        call.answer(Landed(view, reservation, call.player, mine, not call.own, left))
 
     async def _codes(self, view: RunView, reservations: Iterable[Reservation]) -> dict[Unit, str]:
         units = pooled_units(view, reservations)
@@ -500,14 +443,15 @@ class Engine:
         """Puts calls back in the line, a little later the more often they were tried."""
         by_pause: dict[float, list[Call]] = defaultdict(list)
         for call in calls:
-            if call.future.done():
+            if call.future.done() or call.queued:
                 continue
             if monotonic() - call.since > PATIENCE_SECONDS:
-                _fail(call, Unavailable())
+                call.fail(Unavailable())
                 continue
             by_pause[PAUSES[min(call.tries, len(PAUSES) - 1)]].append(call)
             call.tries += 1
             call.new = False
+            call.queued = True
         for pause, group in by_pause.items():
             task = asyncio.get_running_loop().create_task(self._later(pause, group))
             self._waiting.add(task)
@@ -519,45 +463,8 @@ class Engine:
             self._line.submit(call)
 
 
-def pooled_units(view: RunView, reservations: Iterable[Reservation]) -> list[Unit]:
-    """The units among these draws that carry a code from a pool."""
-    pooled = _pooled(view)
-    return sorted(
-        {
-            (view.campaign_id, outcome.prize, outcome.unit)
-            for reservation in reservations
-            for outcome in reservation.outcomes
-            if outcome.unit and outcome.prize in pooled
-        }
-    )
-
-
-def codes_of(view: RunView, reservation: Reservation, codes: dict[Unit, str]) -> tuple[str | None, ...]:
-    """The code of each of a request's draws, of those `codes` that were looked up."""
-    if not codes:
-        return (None,) * len(reservation.outcomes)
-    return tuple(
-        codes.get((view.campaign_id, outcome.prize, outcome.unit)) if outcome.unit else None
-        for outcome in reservation.outcomes
-    )
-
-
 def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def _pooled(view: RunView) -> frozenset[str]:
-    return view.pooled if view.kind is RunKind.LIVE else frozenset()
-
-
-def _answer(call: Call, answer: Answer) -> None:
-    if not call.future.done():
-        call.future.set_result(answer)
-
-
-def _fail(call: Call, error: GamekitError) -> None:
-    if not call.future.done():
-        call.future.set_exception(error)
 
 
 def _is_sql(error: Exception) -> bool:

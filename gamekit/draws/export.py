@@ -14,7 +14,7 @@ from gamekit.campaigns.models import CampaignState, RunKind
 from gamekit.campaigns.schemas import parse_document
 from gamekit.campaigns.views import RunView
 from gamekit.draws.book import Book
-from gamekit.draws.engine import alias
+from gamekit.draws.calls import alias
 from gamekit.draws.history import rows_after
 from gamekit.ids import draw_id
 from gamekit.players.models import Grant

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gamekit.campaigns.document import PrizeKind
 from gamekit.campaigns.models import RunKind
 from gamekit.draws.book import Book
-from gamekit.draws.engine import alias
+from gamekit.draws.calls import alias
 from gamekit.draws.ledger import draws
 from gamekit.ids import draw_id
 from gamekit.storage.sql import reading

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
-
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gamekit.campaigns import repository
@@ -19,6 +18,7 @@ from gamekit.draws.book import Book
 from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.reservations import Reservation
+from gamekit.draws.units import Units
 from gamekit.storage.redis import RedisError
 from gamekit.storage.sql import reading, writing
 
@@ -31,11 +31,12 @@ MARK_SECONDS = 5.0
 class Recovery:
     """Brings gate and ledger back together."""
 
-    def __init__(self, sql: AsyncEngine, *, book: Book, gate: Gate, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, sql: AsyncEngine, *, book: Book, gate: Gate, ledger: Ledger, units: Units, clock: Clock) -> None:
         self._sql = sql
         self._book = book
         self._gate = gate
         self._ledger = ledger
+        self._units = units
         self._clock = clock
         self._syncing: dict[str, asyncio.Task[None]] = {}
 
@@ -57,9 +58,9 @@ class Recovery:
             if await repository.epoch_of(connection, view.run) == view.epoch:
                 epoch = await repository.bump_epoch(connection, view.run, above=above)
                 stocked = [prize for prize, stock in view.stock.items() if stock is not None]
-                fresh, units = await self._ledger.snapshot(connection, view.run, stocked)
+                fresh, issued = await self._units.snapshot(connection, view.run, stocked)
                 # Installed before the epoch is committed: nobody can use it earlier, and everybody finds it ready.
-                await self._gate.install(view.run, epoch, fresh=fresh, units=units)
+                await self._gate.install(view.run, epoch, fresh=fresh, units=issued)
                 metrics.RESYNCS.inc()
                 log.info("gate_resynced", run=view.run, epoch=epoch)
         await self._book.reload((view.slug, view.kind), unlike=view)
@@ -95,8 +96,8 @@ class Recovery:
         async with reading(self._sql) as connection:
             runs = await repository.open_runs(connection)
             stock = {run: await repository.stock_in_force(connection, run) for run, _ in runs}
-        for run, units in stock.items():
-            await self._ledger.advance_marks(run, [prize for prize, limit in units.items() if limit is not None])
+        for run, limits in stock.items():
+            await self._units.advance_marks(run, [prize for prize, limit in limits.items() if limit is not None])
 
     async def run(self) -> None:
         """Sweeps and advances marks until cancelled; whatever is away now is tried again later."""
@@ -110,7 +111,6 @@ class Recovery:
                     marks_due = loop.time() + MARK_SECONDS
             except (OSError, RedisError) as error:
                 log.warning("sweep_postponed", error=type(error).__name__)
-            except Exception as error:
-                # SQL drivers raise many kinds; recovery must outlive them all.
+            except Exception as error:  # noqa: BLE001 - SQL drivers raise many kinds; recovery must outlive them all
                 log.warning("sweep_postponed", error=repr(error))
             await asyncio.sleep(SWEEP_SECONDS)

@@ -16,8 +16,9 @@ from gamekit.clock import Clock
 from gamekit.draws import history, metrics
 from gamekit.draws.answers import render
 from gamekit.draws.book import Book
+from gamekit.draws.calls import Landed, Refusal, RefusalCode, alias, codes_of, pooled_units
 from gamekit.draws.chances import chances_left, next_chance_at
-from gamekit.draws.engine import Engine, Landed, Refusal, RefusalCode, alias, codes_of, pooled_units
+from gamekit.draws.engine import Engine
 from gamekit.draws.export import export_lines
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.reservations import Reservation

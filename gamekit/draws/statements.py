@@ -48,7 +48,10 @@ STAMPED = Statement(
     _STAMP,
 )
 _REQUEST = {"run_id": "text", "source": "text", "key": "text"}
-_SAME_REQUEST = "JOIN draws ON draws.run_id = given.run_id AND draws.source = given.source AND draws.key = given.key AND NOT draws.void"
+_SAME_REQUEST = (
+    "JOIN draws ON draws.run_id = given.run_id "
+    "AND draws.source = given.source AND draws.key = given.key AND NOT draws.void"
+)
 TAKEN_KEYS = Statement(f"SELECT DISTINCT draws.run_id, draws.source, draws.key FROM {{rows}} {_SAME_REQUEST}", _REQUEST)
 REQUESTS = Statement(
     f"SELECT {_DRAWN} FROM {{rows}} {_SAME_REQUEST} ORDER BY draws.run_id, draws.source, draws.key, draws.draw_index",
@@ -90,7 +93,10 @@ UNITS_SINCE = Statement(
     f"({_UNITS.format(what='count(*)')} AND draws.unit IS NOT NULL AND draws.unit > given.upto) FROM {{rows}}",
     {"run_id": "text", "prize": "text", "upto": "bigint"},
 )
-_THOSE_UNITS = "JOIN draws ON draws.run_id = given.run_id AND draws.prize = given.prize AND NOT draws.void AND draws.unit IS NOT NULL"
+_THOSE_UNITS = (
+    "JOIN draws ON draws.run_id = given.run_id "
+    "AND draws.prize = given.prize AND NOT draws.void AND draws.unit IS NOT NULL"
+)
 UNITS_AMONG = Statement(
     f"SELECT draws.unit FROM {{rows}} {_THOSE_UNITS} AND draws.unit = given.unit",
     {"run_id": "text", "prize": "text", "unit": "bigint"},

@@ -51,6 +51,8 @@ class Driver(Protocol):
 
     async def commit(self) -> None: ...
 
+    async def rollback(self) -> None: ...
+
 
 class _Postgres:
     def __init__(self, connection: asyncpg.Connection) -> None:
@@ -106,7 +108,7 @@ def _plain(value: Any) -> Any:
 async def driver_of(connection: AsyncConnection) -> Driver:
     """The driver beneath a SQLAlchemy connection, to run statements inside its transaction."""
     raw = (await connection.get_raw_connection()).driver_connection
-    return _Postgres(raw) if is_postgres(connection) else _Sqlite(raw)  # type: ignore[arg-type]
+    return _Postgres(raw) if is_postgres(connection) else _Sqlite(raw)
 
 
 @asynccontextmanager
@@ -118,7 +120,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[Driver]:
             yield driver
         except BaseException:
             try:
-                await driver.rollback()  # type: ignore[attr-defined]
+                await driver.rollback()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, sqlite3.Error, ValueError):
                 await connection.invalidate()
             raise

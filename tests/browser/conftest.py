@@ -46,9 +46,10 @@ class Demo:
         return str(answer.json()["url"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the run; each test opens its own context."""
+    """One Chromium for a module; each test opens its own context. Playwright's loop must not outlive the module:
+    no other could run while it does."""
     with chromium() as running:
         yield running
 

@@ -104,8 +104,17 @@ def test_the_place_is_uniform_and_no_near_miss_is_staged() -> None:
 
 @pytest.mark.parametrize(
     ("weight", "total", "text"),
-    [(0, 5, "0%"), (5, 5, "100%"), (500, 10_000, "5%"), (1, 8, "12.5%"), (1, 3, "33.3%"), (1, 400, "0.25%")]
-    + [(1, 10**6, "<0.01%"), (10**6 - 1, 10**6, ">99.9%"), (9995, 10**6, "1.00%")],
+    [
+        (0, 5, "0%"),
+        (5, 5, "100%"),
+        (500, 10_000, "5%"),
+        (1, 8, "12.5%"),
+        (1, 3, "33.3%"),
+        (1, 400, "0.25%"),
+        (1, 10**6, "<0.01%"),
+        (10**6 - 1, 10**6, ">99.9%"),
+        (9995, 10**6, "1.00%"),
+    ],
 )
 def test_odds_are_printed_short_and_never_falsely_certain(weight: int, total: int, text: str) -> None:
     """Whole percents stay whole; what is rare or almost sure is not rounded to never or always."""

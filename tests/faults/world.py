@@ -26,6 +26,7 @@ from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.owed import Debts
 from gamekit.draws.recovery import Recovery
+from gamekit.draws.units import Units
 from gamekit.entropy import SystemEntropy
 from gamekit.players.resolver import Resolver
 from gamekit.players.service import Players
@@ -71,7 +72,10 @@ class App:
         self.redis = open_redis(self.redis_url)
         self.gate, self.ledger = self.gate_class(self.redis), self.ledger_class(self.sql)
         self.book = Book(self.sql, vault)
-        self.recovery = Recovery(self.sql, book=self.book, gate=self.gate, ledger=self.ledger, clock=self.clock)
+        units = Units(self.sql)
+        self.recovery = Recovery(
+            self.sql, book=self.book, gate=self.gate, ledger=self.ledger, units=units, clock=self.clock
+        )
         self.engine = Engine(
             book=self.book,
             gate=self.gate,
@@ -89,7 +93,7 @@ class App:
             clock=self.clock,
             entropy=entropy,
             games=GAMES,
-            units=self.ledger,
+            units=units,
             pools=Pools(),
         )
         self.coupons = Coupons(self.sql, self.clock, self.campaigns)

@@ -162,6 +162,21 @@ async def test_a_killed_worker_loses_nothing(made: Product) -> None:
     assert len(await made.deliveries()) == 1
 
 
+async def test_a_claim_takes_no_more_than_asked(made: Product) -> None:
+    """Of ten events, claims of three take three each, the oldest first, until none is left."""
+    await made.inbox.accept([event(TextSent("x"), str(number)) for number in range(10)])
+    now = datetime.now(UTC)
+    ends = now + timedelta(minutes=1)
+    claims = [await repository.claim(made.engine, now=now, lease_ends=ends, limit=3) for _ in range(5)]
+    assert [[taken.dedupe_key for taken in claim] for claim in claims] == [
+        ["0", "1", "2"],
+        ["3", "4", "5"],
+        ["6", "7", "8"],
+        ["9"],
+        [],
+    ]
+
+
 async def test_a_late_worker_cannot_answer_twice(made: Product) -> None:
     """Whoever lost its lease finds the event taken and writes nothing."""
     engine: AsyncEngine = made.engine

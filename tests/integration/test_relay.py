@@ -188,14 +188,14 @@ async def test_what_is_too_old_expires_unsent(engine: AsyncEngine, platform: htt
 
 async def test_a_rate_limit_rests_the_whole_channel(engine: AsyncEngine, platform: httpx2.AsyncClient) -> None:
     """After one 429 the channel's other deliveries wait too, then all arrive."""
-    await script(platform, fail=[{"status": 429, "retry_after": 1}])
+    await script(platform, fail=[{"status": 429, "retry_after": 2}])
     await give(engine, *((player, MESSAGE, said("x")) for player in range(1, 6)))
     one_at_a_time = replace(FAST, concurrency=1)
     async with running(relay_for(engine, platform, policy=one_at_a_time)):
         await until(lambda: _refused_once(engine))
-        await asyncio.sleep(0.5)
-        assert await sent(platform) == []
+        (rests_until,) = [row.due_at for row in await rows(engine, Delivery) if row.reason]
         await until(lambda: all_ended(engine))
+    assert all(datetime.fromisoformat(one["at"]) >= rests_until for one in await sent(platform))
     assert sorted(row.attempts for row in await rows(engine, Delivery)) == [1, 1, 1, 1, 2]
 
 
@@ -357,6 +357,16 @@ async def test_a_late_record_cannot_undo_a_later_attempt(engine: AsyncEngine) ->
     assert not await outbox.finish(tag, DeliveryState.REJECTED, now=now, reason="x", platform_id=None)
     assert await outbox.finish(tag_again, DeliveryState.SENT, now=now, reason=None, platform_id=None)
     assert await states(engine) == ["sent", "sent"]
+
+
+async def test_a_claim_takes_no_more_than_asked(engine: AsyncEngine) -> None:
+    """Of twenty players' deliveries, claims of three take three each, one per player, until none is left."""
+    await give(engine, *((1 + number % 20, MESSAGE, said("x")) for number in range(40)), players=20)
+    outbox, now = Outbox(engine), datetime.now(UTC)
+    ends = now + timedelta(minutes=1)
+    claims = [await outbox.claim(now=now, lease_ends=ends, limit=3, resting=()) for _ in range(8)]
+    assert [len(claim) for claim in claims] == [3, 3, 3, 3, 3, 3, 2, 0]
+    assert len({one.player_id for claim in claims for one in claim}) == 20
 
 
 async def test_the_outbox_knows_its_age(engine: AsyncEngine) -> None:

@@ -75,7 +75,7 @@ def test_what_is_no_game_is_refused(monkeypatch: pytest.MonkeyPatch, attributes:
 
 def test_two_games_of_one_key_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator is told which two packages they are."""
-    with pytest.raises(ConfigError, match="games.wheel:game and someones_game:game"):
+    with pytest.raises(ConfigError, match=r"games\.wheel:game and someones_game:game"):
         load_games([point(), install(monkeypatch, wheel)])
 
 

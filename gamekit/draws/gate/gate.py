@@ -35,8 +35,10 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The limits of a run that hold for one batch. -1 where there is no limit; `prizes` maps a key to
-    (units open, units in stock, cap per player)."""
+    """The limits of a run that hold for one batch; -1 where there is no limit.
+
+    `prizes` maps a key to (units open, units in stock, cap per player).
+    """
 
     epoch: int
     deadline_ms: int
