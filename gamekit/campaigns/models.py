@@ -67,6 +67,8 @@ class OddsVersion(SQLModel, table=True):
     run_id: str = Field(sa_column=Column(key_text(16), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True))
     number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     document: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    fallback: str = Field(sa_column=Column(key_text(64), nullable=False))
+    """The key of the prize that never runs out."""
     odds_hash: str = Field(sa_column=Column(key_text(64), nullable=False))
     """SHA-256 of the canonical JSON of keys and weights, hex."""
     starts_at: datetime = Field(sa_column=Column(Instant, nullable=False))

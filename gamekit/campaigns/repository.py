@@ -26,10 +26,14 @@ async def find_campaign(connection: AsyncConnection, slug: str) -> Row[Any] | No
 
 
 async def list_campaigns(connection: AsyncConnection) -> Sequence[Row[Any]]:
-    return (await connection.execute(select(campaigns).order_by(campaigns.c.created_at.desc(), campaigns.c.id.desc()))).all()
+    return (
+        await connection.execute(select(campaigns).order_by(campaigns.c.created_at.desc(), campaigns.c.id.desc()))
+    ).all()
 
 
-async def add_campaign(connection: AsyncConnection, *, slug: str, state: str, document: dict[str, Any], now: datetime) -> int:
+async def add_campaign(
+    connection: AsyncConnection, *, slug: str, state: str, document: dict[str, Any], now: datetime
+) -> int:
     statement = insert(campaigns).values(slug=slug, state=state, document=document, created_at=now, updated_at=now)
     return int((await connection.execute(statement.returning(campaigns.c.id))).scalar_one())
 
@@ -89,7 +93,9 @@ async def find_version(connection: AsyncConnection, run_id: str, number: int | N
 
 
 async def all_versions(connection: AsyncConnection, run_id: str) -> Sequence[Row[Any]]:
-    return (await connection.execute(select(versions).where(versions.c.run_id == run_id).order_by(versions.c.number))).all()
+    return (
+        await connection.execute(select(versions).where(versions.c.run_id == run_id).order_by(versions.c.number))
+    ).all()
 
 
 async def add_version(connection: AsyncConnection, version: OddsVersion) -> None:
@@ -121,7 +127,9 @@ async def set_stock(
 
 async def load_view(connection: AsyncConnection, vault: Vault, slug: str, kind: RunKind) -> RunView | None:
     """The run of a campaign as it stands now; None where there is no such campaign."""
-    run_columns = [runs.c[name].label(f"run_{name}") for name in ("id", "epoch", "seed", "commitment", "alias_key", "created_at")]
+    run_columns = [
+        runs.c[name].label(f"run_{name}") for name in ("id", "epoch", "seed", "commitment", "alias_key", "created_at")
+    ]
     statement = (
         select(campaigns, *run_columns)
         .join(runs, runs.c.campaign_id == campaigns.c.id)
@@ -131,6 +139,9 @@ async def load_view(connection: AsyncConnection, vault: Vault, slug: str, kind: 
     if row is None:
         return None
     version = await latest_version(connection, row.run_id)
+    fallbacks = await connection.execute(
+        select(versions.c.number, versions.c.fallback).where(versions.c.run_id == row.run_id)
+    )
     document = parse_document(version.document if version else row.document)
     return RunView(
         campaign_id=row.id,
@@ -151,5 +162,6 @@ async def load_view(connection: AsyncConnection, vault: Vault, slug: str, kind: 
         table=document.table(),
         fallback=document.fallback.key,
         rules={prize.key: prize for prize in document.prizes},
+        fallbacks=dict(map(tuple, fallbacks)),
         pooled=frozenset(prize.key for prize in document.prizes if prize.codes == "pool"),
     )

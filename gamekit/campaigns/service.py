@@ -305,6 +305,7 @@ class Campaigns:
                 run_id=run.id,
                 number=latest.number + 1 if latest else 1,
                 document=document.to_json(),
+                fallback=document.fallback.key,
                 odds_hash=odds_hash(document.table()),
                 starts_at=document.starts_at or (latest.starts_at if latest else now),
                 epoch=epoch,
@@ -391,7 +392,8 @@ class Campaigns:
             odds_hash=version.odds_hash if version else None,
             seed=self._vault.unseal(live.seed).hex() if row.state == CampaignState.ENDED else None,
             prizes=tuple(
-                PrizeStanding(prize, stock.get(prize.key, prize.stock), issued.get(prize.key, 0)) for prize in document.prizes
+                PrizeStanding(prize, stock.get(prize.key, prize.stock), issued.get(prize.key, 0))
+                for prize in document.prizes
             ),
             created_at=row.created_at,
             updated_at=row.updated_at,

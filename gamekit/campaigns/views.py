@@ -58,6 +58,8 @@ class RunView:
     table: OddsTable
     fallback: str
     rules: dict[str, Prize] = field(repr=False)
+    fallbacks: dict[int, str]
+    """The fallback of each odds version of the run so far."""
     pooled: frozenset[str]
     """Prizes whose units carry codes from a pool."""
 

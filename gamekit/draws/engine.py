@@ -13,6 +13,7 @@ from datetime import datetime
 from time import monotonic
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from gamekit.campaigns.views import Phase, RunView
 from gamekit.clock import Clock, micros
@@ -34,13 +35,13 @@ from gamekit.draws.calls import (
 )
 from gamekit.draws.chances import chances_left, next_chance_at
 from gamekit.draws.gate import Ask, Decided, Gate, PlayerTruth, Refused, Reply, Reserved, Shared, Terms, Unknown
-from gamekit.draws.ledger import Entry, Ledger, Owed, Unit, Verdict
+from gamekit.draws.ledger import Entry, Ledger, Owed, UncertainCommit, Unit, Verdict
 from gamekit.draws.recovery import Recovery
 from gamekit.draws.reservations import Memo, Reservation
 from gamekit.entropy import Entropy
-from gamekit.errors import CampaignNotFound, InvalidInput, KeyReused, Unavailable
+from gamekit.errors import CampaignNotFound, InvalidInput, KeyReused, Problem, Unavailable
 from gamekit.ids import nonces
-from gamekit.odds.pick import pick
+from gamekit.odds.pick import is_fit, pick
 from gamekit.players.resolver import Account, Resolver
 from gamekit.storage.redis import RedisError
 
@@ -48,8 +49,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 512
 IN_FLIGHT = 2
-PATIENCE_SECONDS = 12.0
+PATIENCE_SECONDS = 5.0
 """How long a call may be tried before it is told 503."""
+ATTEMPT_SECONDS = 4.0
+"""How long a batch may take before its calls are tried again: SQL or Redis may be hanging."""
 PAUSES = (0.0, 0.0, 0.002, 0.01, 0.03, 0.1, 0.2, 0.4)
 """Seconds before a call's next try, by how often it was tried."""
 
@@ -100,6 +103,7 @@ class Engine:
         """
         if self._closing:
             raise Unavailable
+        _check(account, source or "web", key)
         asked = (name, source or account, key)
         while (leader := self._asked.get(asked)) is not None and not leader.future.done():
             # The same request is on its way in this process: one of the two goes, both tell what it found.
@@ -139,13 +143,13 @@ class Engine:
         for call in calls:
             call.queued = False
         try:
-            await self._attempt(calls)
-        except (OSError, RedisError) as error:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                await self._attempt(calls)
+        except (OSError, RedisError, UncertainCommit, SQLAlchemyError) as error:
             log.warning("draw_batch_postponed", error=type(error).__name__, calls=len(calls))
             self._again(calls)
         except Exception as error:
-            # SQL drivers raise many kinds; whatever it was, each call is tried again until its patience ends.
-            log.warning("draw_batch_postponed", error=repr(error), calls=len(calls), exc_info=not _is_sql(error))
+            log.warning("draw_batch_postponed", calls=len(calls), exc_info=error)
             self._again(calls)
 
     async def _attempt(self, calls: list[Call]) -> None:
@@ -299,7 +303,7 @@ class Engine:
         refused = [call for call in others.get(Refused, ()) if id(call) in open_ones]
         if unknown or refused:
             ids = sorted({call.player_id for call in (*unknown, *refused)})
-            truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallback=view.fallback)
+            truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallbacks=view.fallbacks)
             if unknown:
                 await self._gate.learn(
                     view.run, view.epoch, {call.player_id: truths[call.player_id] for call in unknown}
@@ -383,14 +387,15 @@ class Engine:
 
     async def _mend(self, failed: list[tuple[Held, Verdict]]) -> None:
         """After reservations did not land: gives back what they held, and puts their calls in the line again."""
+        for item, verdict in failed:
+            if verdict is Verdict.REJECTED:
+                item.call.fail(InvalidInput("The database refused this request's data; nothing was used up."))
         loose = [item.reservation for item, verdict in failed if verdict in _LOOSE]
         if loose:
             await self._recovery.resolve(loose)
         for item, verdict in failed:
             call, view = item.call, item.view
             match verdict:
-                case Verdict.REJECTED:
-                    call.fail(InvalidInput("The database refused this request's data; nothing was used up."))
                 case Verdict.KEY_TAKEN:
                     call.own = False
                     self._again(await self._replay(view, [call]))
@@ -423,7 +428,7 @@ class Engine:
 
     async def _left(self, view: RunView, player_ids: Iterable[int]) -> dict[int, int | None]:
         day = view.day(self._clock.now())
-        truths = await self._ledger.truths(view.run, sorted(player_ids), day=day, fallback=view.fallback)
+        truths = await self._ledger.truths(view.run, sorted(player_ids), day=day, fallbacks=view.fallbacks)
         return {player_id: chances_left(view, truth) for player_id, truth in truths.items()}
 
     async def _confirm(self, landed: list[Reservation]) -> None:
@@ -467,5 +472,18 @@ def _or_none(limit: int | None) -> int:
     return -1 if limit is None else limit
 
 
-def _is_sql(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in ("asyncpg", "sqlalchemy", "sqlite3", "gamekit")
+def _check(account: Account, source: str, key: str) -> None:
+    """Raises `InvalidInput` for what neither the ledger nor a proof may hold."""
+    fields = (
+        ("player.channel", account[0], 64),
+        ("player.id", account[1], 200),
+        ("source", source, 64),
+        ("key", key, 200),
+    )
+    problems = tuple(
+        Problem(name, f"must be 1 to {most} characters without control characters")
+        for name, value, most in fields
+        if not 0 < len(value) <= most or not is_fit(value)
+    )
+    if problems:
+        raise InvalidInput("The request cannot be drawn.", problems=problems)

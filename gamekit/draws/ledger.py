@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -178,11 +178,21 @@ class Ledger:
                     stamped = await _stamped(driver, reservations)
                     await driver.commit()
             except Exception as error:
+                if is_bad_row(error):
+                    return await self._void_one_by_one(reservations)
                 if not is_collision(error):
                     raise
             else:
                 return [stamped.get((item.run, item.epoch, item.seq)) == (item.nonce, False) for item in reservations]
         raise UncertainCommit("the database stayed busy")
+
+    async def _void_one_by_one(self, reservations: Sequence[Reservation]) -> list[bool]:
+        """Voids of which one holds what the database refuses: that one is written without it, as only its stamp matters."""
+        if len(reservations) > 1:
+            return [(await self.void([reservation]))[0] for reservation in reservations]
+        refused = reservations[0]
+        memo = refused.memo._replace(source="?", key="?", body_hash="?")
+        return await self.void([refused._replace(memo=memo)])
 
     async def requests(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Reservation]:
         """The landed requests among these (run, source, key)."""
@@ -194,8 +204,13 @@ class Ledger:
         async with transaction(self._sql) as driver:
             return await _codes(driver, units)
 
-    async def truths(self, run: str, player_ids: Sequence[int], *, day: int, fallback: str) -> dict[int, PlayerTruth]:
-        """What each of these players has used by now, with what they were granted."""
+    async def truths(
+        self, run: str, player_ids: Sequence[int], *, day: int, fallbacks: Mapping[int, str]
+    ) -> dict[int, PlayerTruth]:
+        """What each of these players has used by now, with what they were granted.
+
+        `fallbacks` names each odds version's fallback: any other prize is a win of the player.
+        """
         async with transaction(self._sql) as driver:
             count = len(player_ids)
             columns = [[run] * count, player_ids, [day] * count]
@@ -209,13 +224,15 @@ class Ledger:
         truths = {player_id: PlayerTruth(day=day, grants=grants.get(player_id, 0)) for player_id in player_ids}
         caps: dict[int, dict[str, int]] = {}
         for row in used:
-            if row[1] != fallback:
-                caps.setdefault(row[0], {})[row[1]] = int(row[2])
+            player_id, prize, version = row[0], row[1], row[2]
+            if prize != fallbacks[version]:
+                wins = caps.setdefault(player_id, {})
+                wins[prize] = wins.get(prize, 0) + int(row[3])
         for player_id, _, drawn, high, from_grants, today, day_high in _totals(used):
             taken = gaps.get(player_id, [])
             chances = {number for number, _, _ in taken}
             today_taken = {number for _, on, number in taken if on == day}
-            wins = caps.get(player_id, {})
+            won = caps.get(player_id, {})
             truths[player_id] = PlayerTruth(
                 high=high,
                 free=() if drawn == high else tuple(n for n in range(1, high + 1) if n not in chances),
@@ -223,8 +240,8 @@ class Ledger:
                 day=day,
                 day_high=day_high,
                 day_free=() if today == day_high else tuple(n for n in range(1, day_high + 1) if n not in today_taken),
-                wins=sum(wins.values()),
-                caps=wins,
+                wins=sum(won.values()),
+                caps=won,
                 grants=grants.get(player_id, 0),
             )
         return truths
@@ -337,9 +354,9 @@ def reservation_from(rows: Sequence[Any]) -> Reservation:
 
 
 def _totals(used: Sequence[Sequence[Any]]) -> list[tuple[int, None, int, int, int, int, int]]:
-    """Rows of `statements.USED`, which come per player and prize, added up per player."""
+    """Rows of `statements.USED`, which come per player, prize and version, added up per player."""
     sums: dict[int, list[int]] = {}
-    for player_id, _, drawn, high, granted, today, day_high in used:
+    for player_id, _, _, drawn, high, granted, today, day_high in used:
         total = sums.setdefault(player_id, [0, 0, 0, 0, 0])
         total[0] += drawn
         total[1] = max(total[1], high)

@@ -121,7 +121,7 @@ class Draws:
         now = self._clock.now()
         found, _ = await self._resolver.resolve([(channel, external_id)])
         player_id = found[channel, external_id]
-        truths = await self._ledger.truths(view.run, [player_id], day=view.day(now), fallback=view.fallback)
+        truths = await self._ledger.truths(view.run, [player_id], day=view.day(now), fallbacks=view.fallbacks)
         truth = truths[player_id]
         left = chances_left(view, truth)
         async with reading(self._sql) as connection:

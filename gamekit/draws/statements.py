@@ -71,11 +71,11 @@ INSERT_DELIVERIES = Statement(
 _PLAYER = {"run_id": "text", "player_id": "bigint"}
 _THEIR_DRAWS = "JOIN draws ON draws.run_id = given.run_id AND draws.player_id = given.player_id AND NOT draws.void"
 USED = Statement(
-    "SELECT draws.player_id, draws.prize, count(*), max(draws.chance), "
+    "SELECT draws.player_id, draws.prize, draws.version, count(*), max(draws.chance), "
     "sum(CASE WHEN draws.granted THEN 1 ELSE 0 END), "
     "sum(CASE WHEN draws.day = given.day AND draws.day_number IS NOT NULL THEN 1 ELSE 0 END), "
     "coalesce(max(CASE WHEN draws.day = given.day THEN draws.day_number END), 0) "
-    f"FROM {{rows}} {_THEIR_DRAWS} GROUP BY draws.player_id, draws.prize",
+    f"FROM {{rows}} {_THEIR_DRAWS} GROUP BY draws.player_id, draws.prize, draws.version",
     _PLAYER | {"day": "integer"},
 )
 NUMBERS = Statement(

@@ -72,11 +72,16 @@ def _keyed(seed: bytes) -> tuple[_Hash, _Hash]:
     return sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))
 
 
+def is_fit(field: str) -> bool:
+    """Whether a field may be part of a draw's name: no control characters, no unpaired surrogates."""
+    # isprintable() is quick and knows no control character; it also rejects some harmless ones, hence the second look.
+    return field.isprintable() or _UNFIT.search(field) is None
+
+
 def _name(  # noqa: PLR0917 - the same order, and keywords cost time on every draw
     run: str, version: int, player: str, source: str, key: str, index: int
 ) -> str:
     fields = f"{run}{player}{source}{key}"
-    # isprintable() is quick and knows no control character; it also rejects some harmless ones, hence the second look.
-    if not fields.isprintable() and _UNFIT.search(fields):
+    if not is_fit(fields):
         raise ValueError("run, player, source and key must not hold control characters or unpaired surrogates")
     return f"{run}\n{version}\n{player}\n{source}\n{key}\n{index}\n"

@@ -118,11 +118,16 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[Driver]:
         driver = await driver_of(connection)
         try:
             yield driver
-        except BaseException:
+        except (asyncpg.PostgresError, sqlite3.Error, ValueError, TypeError, OverflowError):
+            # The statement was refused; the connection itself is sound, or its rollback will tell.
             try:
                 await driver.rollback()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, sqlite3.Error, ValueError):
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, sqlite3.Error):
                 await connection.invalidate()
+            raise
+        except BaseException:
+            # Lost, or given up in the middle of a statement: nothing more may be asked of it.
+            await connection.invalidate()
             raise
 
 

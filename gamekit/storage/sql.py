@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gamekit.errors import ConfigError
 
-SQLITE_BUSY_MS = 10_000
+SQLITE_BUSY_MS = 5_000
 
 
 def open_database(url: str, *, pool_size: int = 8) -> AsyncEngine:

@@ -244,6 +244,7 @@ def upgrade() -> None:
         sa.Column("run_id", key_text(16), nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("document", Json, nullable=False),
+        sa.Column("fallback", key_text(64), nullable=False),
         sa.Column("odds_hash", key_text(64), nullable=False),
         sa.Column("starts_at", Instant, nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
