@@ -210,4 +210,7 @@ def _colours(document: CampaignDocument) -> Mapping[str, str]:
     classes += [f"{name} striped" for name in classes]
     keys = [prize.key for prize in document.prizes if not prize.fallback]
     coloured = dict(zip(keys, classes, strict=False))
-    return {**{prize.key: coloured.get(prize.key, "c0") for prize in document.prizes}, document.fallback.key: "c0 striped"}
+    return {
+        **{prize.key: coloured.get(prize.key, "c0") for prize in document.prizes},
+        document.fallback.key: "c0 striped",
+    }

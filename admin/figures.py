@@ -39,11 +39,8 @@ def day(moment: datetime, zone: str, language: str) -> str:
 def minute(moment: datetime, zone: str, language: str) -> str:
     """Date and time in that time zone; seconds only where there are some."""
     local = moment.astimezone(ZoneInfo(zone))
-    return (
-        f"{day(moment, zone, language)}{NBSP}{local:%H:%M:%S}"
-        if local.second
-        else (f"{day(moment, zone, language)}{NBSP}{local:%H:%M}")
-    )
+    time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    return f"{day(moment, zone, language)}{NBSP}{time}"
 
 
 def second(moment: datetime, zone: str) -> str:

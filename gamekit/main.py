@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,6 +72,7 @@ LINK_TTL = timedelta(hours=24)
 MOST_SKEW = timedelta(seconds=1)
 OUTBOX_LATE_SECONDS = 300.0
 HOUSEKEEPING_SECONDS = 1.0
+FORGETTING_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class Gamekit:
     relay: Relay
     inbox: Inbox
     bot_metrics: BotMetrics
+    delivery_metrics: DeliveryMetrics
     http: httpx2.AsyncClient
     connected: set[str]
     _tasks: list[asyncio.Task[None]]
@@ -157,13 +159,25 @@ class Gamekit:
 
     async def _keep_house(self) -> None:
         """What must be looked at again and again; whatever is away now is tried again a moment later."""
+        loop = asyncio.get_running_loop()
+        chores = (self._revive, self._note_channels, self._end_overdue, self._measure)
+        forget_at = loop.time()
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            for chore in (self._revive, self._note_channels, self._end_overdue):
-                try:
-                    await chore()
-                except Exception as error:  # noqa: BLE001 - drivers raise many kinds; this must outlive them all
-                    log.warning("chore_postponed", chore=chore.__name__.strip("_"), error=type(error).__name__)
+            for chore in chores:
+                await self._try(chore)
+            if loop.time() >= forget_at:
+                await self._try(self._forget_links)
+                forget_at = loop.time() + FORGETTING_SECONDS
+
+    async def _try(self, chore: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await chore()
+        except Exception as error:  # noqa: BLE001 - drivers raise many kinds; housekeeping must outlive them all
+            log.warning("chore_postponed", chore=chore.__name__.strip("_"), error=type(error).__name__)
+
+    async def _forget_links(self) -> None:
+        await self.bindings.forget_expired()
 
     async def _revive(self) -> None:
         if self.embedded is not None and self.embedded.pid is None:
@@ -172,6 +186,11 @@ class Gamekit:
     async def _end_overdue(self) -> None:
         for slug in await self.records.campaigns.end_overdue():
             log.info("campaign_ended", campaign=slug)
+
+    async def _measure(self) -> None:
+        now = self.records.clock.now()
+        self.delivery_metrics.oldest.set(await self.outbox.oldest_seconds(now))
+        self.bot_metrics.waiting.set(await self.inbox.oldest_seconds())
 
     async def check_sql(self) -> Finding:
         clock_query = "SELECT clock_timestamp()" if self.records.sql.dialect.name == "postgresql" else "SELECT NULL"
@@ -240,7 +259,8 @@ def build(settings: Settings) -> Gamekit:
         reservation_seconds=settings.reservation_seconds,
     )
     draws = Draws(sql, engine=engine, book=book, ledger=ledger, resolver=resolver, clock=clock, games=records.games)
-    http, outbox, bot_metrics = httpx2.AsyncClient(), Outbox(sql), BotMetrics(REGISTRY)
+    http, outbox = httpx2.AsyncClient(), Outbox(sql)
+    bot_metrics, delivery_metrics = BotMetrics(REGISTRY), DeliveryMetrics(REGISTRY)
     adapter = MessengerAdapter(http, graph_url=settings.graph_url, graph_version=settings.graph_version)
     relay = Relay(
         outbox,
@@ -249,7 +269,7 @@ def build(settings: Settings) -> Gamekit:
         WinComposer(draws),
         clock=clock,
         entropy=entropy,
-        metrics=DeliveryMetrics(REGISTRY),
+        metrics=delivery_metrics,
     )
     engine.delivered = relay.notify
 
@@ -266,6 +286,7 @@ def build(settings: Settings) -> Gamekit:
         relay=relay,
         inbox=Inbox(sql, records.campaigns, records.play_link, clock=clock, metrics=bot_metrics, on_owed=relay.notify),
         bot_metrics=bot_metrics,
+        delivery_metrics=delivery_metrics,
         http=http,
         connected=connected,
         _tasks=[],

@@ -6,15 +6,19 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
 from html import unescape
 from pathlib import Path
 
 import httpx2
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from admin.routes import routes
 from admin.services import AdminServices
+from gamekit.accounts import repository
 from gamekit.accounts.models import Role
 from gamekit.accounts.service import SignIn, Users
 from gamekit.campaigns.models import RunKind
@@ -24,6 +28,7 @@ from gamekit.draws.service import Drawn
 from gamekit.http.assets import Assets
 from gamekit.http.front import Front
 from gamekit.main import Gamekit
+from gamekit.storage.sql import writing
 from tests.api import Client, stand
 
 URL = "http://test"
@@ -38,7 +43,6 @@ class Office:
     app: ASGIApp
     gamekit: Gamekit
     api: Client
-    users: Users
 
     def browser(self, language: str = "en", url: str = URL) -> httpx2.AsyncClient:
         """A browser of its own, with no cookies yet. Close it after use."""
@@ -80,7 +84,7 @@ async def office(sql_url: str, redis_url: str, folder: Path, *, public_url: str 
             public_url=public_url,
         )
         app = Front(Router([*routes(services), assets.route()]), records.entropy)
-        yield Office(app, gamekit, standing.client, users)
+        yield Office(app, gamekit, standing.client)
 
 
 async def send(
@@ -100,8 +104,18 @@ async def sign_in(browser: httpx2.AsyncClient, email: str = EMAIL, password: str
     return await send(browser, page, "/admin/sign-in", email=email, password=password)
 
 
-async def add_users(users: Users) -> None:
+async def add_users(place: Office) -> None:
     """One user of each role, all with the same password: mei@ owns, the others are named by their role."""
-    await users.add(EMAIL, PASSWORD, Role.OWNER)
-    for role in (Role.MARKETER, Role.SUPPORT, Role.TILL):
-        await users.add(f"{role.value}@example.com", PASSWORD, role)
+    records = place.gamekit.records
+    async with writing(records.sql) as connection:
+        for role in Role:
+            email = EMAIL if role is Role.OWNER else f"{role.value}@example.com"
+            await repository.add_user(
+                connection, email=email, password_hash=_password_hash(), role=role, now=records.clock.now()
+            )
+
+
+@cache
+def _password_hash() -> str:
+    """Made once for the whole run: making it is meant to take long."""
+    return PasswordHash((Argon2Hasher(),)).hash(PASSWORD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gamekit.campaigns.schemas import CampaignDocument, localized
 from gamekit.deliveries.message import Buttons, OpenGame
 
-INVITATION = {"zh-Hant": "點下方按鈕開始玩,祝你好運!", "en": "Tap the button to play. Good luck!"}
+INVITATION = {"zh-Hant": "點下方按鈕開始玩，祝你好運！", "en": "Tap the button to play. Good luck!"}
 PLAY_TITLE = {"zh-Hant": "開始玩", "en": "Play"}
 _CHINESE_ZONES = ("Asia/Taipei", "Asia/Hong_Kong", "Asia/Macau")
 

@@ -9,8 +9,8 @@ from gamekit.deliveries.relay import compose_plain
 from gamekit.deliveries.repository import Owed
 from gamekit.draws.service import Draws
 
-WON = {"zh-Hant": "恭喜獲得 {prize}!", "en": "You won {prize}!"}
-WON_CODE = {"zh-Hant": "恭喜獲得 {prize}!優惠代碼:{code}", "en": "You won {prize}! Your code: {code}"}
+WON = {"zh-Hant": "恭喜獲得{prize}！", "en": "You won {prize}!"}
+WON_CODE = {"zh-Hant": "恭喜獲得{prize}！優惠代碼：{code}", "en": "You won {prize}! Your code: {code}"}
 _CHINESE_ZONES = ("Asia/Taipei", "Asia/Hong_Kong", "Asia/Macau")
 
 

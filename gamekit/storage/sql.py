@@ -29,14 +29,14 @@ def open_database(url: str, *, pool_size: int = 8) -> AsyncEngine:
                 parsed,
                 pool_size=pool_size,
                 max_overflow=0,
-                pool_pre_ping=False,
+                hide_parameters=True,
                 isolation_level="READ COMMITTED",
                 connect_args={"server_settings": {"application_name": "gamekit"}, "timeout": 5, "command_timeout": 30},
             )
         case "sqlite+aiosqlite":
             if parsed.database and parsed.database != ":memory:":
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_async_engine(parsed, pool_size=pool_size, max_overflow=0)
+            engine = create_async_engine(parsed, pool_size=pool_size, max_overflow=0, hide_parameters=True)
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
             return engine

@@ -48,8 +48,8 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for a module; each test opens its own context. Playwright's loop must not outlive the module:
-    no other could run while it does."""
+    """One Chromium for a module; each test opens its own context."""
+    # Not for the whole run: while Playwright's own event loop runs, no other test could start one.
     with chromium() as running:
         yield running
 

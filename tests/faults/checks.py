@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gamekit.campaigns import repository
 from gamekit.campaigns.models import RunKind
-from gamekit.campaigns.release import released
+from gamekit.campaigns.release import local_day, released
 from gamekit.campaigns.schemas import CampaignDocument, parse_document
-from gamekit.clock import from_micros
 from gamekit.coupons.models import Coupon
 from gamekit.draws.engine import Landed, alias
 from gamekit.draws.ledger import draws
 from gamekit.ids import draw_id
 from gamekit.odds.pick import pick
-from gamekit.players.models import Grant
+from gamekit.players.models import Grant, Player
 from gamekit.storage.sql import reading
 from gamekit.storage.vault import Vault
 from tests.faults.world import SECRET
 
 SKEW = timedelta(seconds=2)
+people: Table = Player.__table__  # type: ignore[attr-defined]
 
 
 class Violation(AssertionError):
@@ -247,6 +247,23 @@ def _closed(ledger: Ledger, witness: Witness) -> None:
             must(not inside, "I7", f"a draw in epoch {row.epoch}, closed from {since} to {until}")
 
 
-def created(row: Row[Any]) -> Any:
-    """The draw's time, whichever driver read it."""
-    return from_micros(row.created_at) if isinstance(row.created_at, int) else row.created_at
+async def chances_of(sql: AsyncEngine, slug: str, kind: RunKind, player: str, now: datetime) -> int | None:
+    """How many chances a player of the messenger channel has left, by the ledger; None without limit."""
+    ledger = await read(sql, slug, kind)
+    async with reading(sql) as connection:
+        number = (
+            await connection.execute(select(people.c.id).where(people.c.channel == "messenger", people.c.external_id == player))
+        ).scalar_one_or_none()
+    document = ledger.documents[max(ledger.documents)]
+    chances = document.chances
+    mine = [row for row in ledger.rows if row.player_id == number]
+    base = [row for row in mine if not row.granted]
+    bounds = []
+    if chances.total is not None:
+        bounds.append(chances.total - len(base))
+    if chances.per_day is not None:
+        today = local_day(now, document.timezone, chances.day_starts)
+        bounds.append(chances.per_day - sum(row.day == today for row in base))
+    if not bounds:
+        return None
+    return max(min(bounds), 0) + ledger.grants[number or 0] - (len(mine) - len(base))

@@ -17,20 +17,21 @@ from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from asyncpg import InterfaceError
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.schemas import CampaignDocument, parse_document
 from gamekit.draws import engine as engine_module
-from gamekit.draws.chances import chances_left
 from gamekit.draws.engine import Answer, Landed, RefusalCode
 from gamekit.draws.verify import verify
 from gamekit.errors import InvalidInput, KeyReused, Unavailable
 from gamekit.storage.sql import open_database
 from gamekit.testing.proxy import Cut
 from gamekit.testing.servers import ValkeyServer
-from tests.faults.checks import Witness, check, must, read
+from tests.faults.checks import Witness, chances_of, check, must, read
 from tests.faults.world import SOURCE, App, ShiftedClock, breakable, campaign
 
 T = TypeVar("T")
@@ -76,6 +77,8 @@ class DrawMachine(RuleBasedStateMachine):
         self.runner = self.stack.enter_context(asyncio.Runner())
         self.clock = ShiftedClock()
         self.observer = open_database(self.arena.sql_url, pool_size=2)
+        # Whoever manages the campaign sits in a third process, whose connections nobody cuts.
+        self.office = App(self.arena.sql_url, self.arena.valkey.url, clock=self.clock)
         self.apps = [self.new_app(), self.new_app()]
         self.retired: list[App] = []
         self.tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +127,7 @@ class DrawMachine(RuleBasedStateMachine):
             limits={} if wins is None else {"wins_per_player": wins},
             ends_at=datetime.now(UTC) + timedelta(days=400),
         )
-        self.run(self.apps[0].start(self.document, codes={"latte": stock}))
+        self.run(self.office.start(self.document, codes={"latte": stock}))
 
     async def ask(self, app: App, kind: RunKind, player: int, key: int, size: int, *, calm: bool) -> None:
         """One request, and what the answer must be. `calm`: nothing is broken, so 503 would be wrong."""
@@ -159,22 +162,7 @@ class DrawMachine(RuleBasedStateMachine):
             must(left is not None and left < size, "I3", f"player {player} was refused {size} with {left} left")
 
     async def chances(self, kind: RunKind, player: int) -> int | None:
-        """What the ledger says now, through a process that was never in trouble."""
-        async with self.plain_app() as app:
-            view = await app.view(self.slug, kind)
-            found, _ = await app.engine._resolver.resolve([("messenger", f"player-{player}")])
-            number = found["messenger", f"player-{player}"]
-            day = view.day(self.clock.now())
-            truths = await app.ledger.truths(view.run, [number], day=day, fallback=view.fallback)
-            return chances_left(view, truths[number])
-
-    @contextlib.asynccontextmanager
-    async def plain_app(self) -> Any:
-        app = App(self.arena.sql_url, self.arena.valkey.url, clock=self.clock, pool_size=2)
-        try:
-            yield app
-        finally:
-            await app.close()
+        return await chances_of(self.observer, self.slug, kind, f"player-{player}", self.clock.now())
 
     def begin_tasks(self, work: list[Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
         started = [asyncio.get_running_loop().create_task(one) for one in work]
@@ -370,7 +358,8 @@ class DrawMachine(RuleBasedStateMachine):
         self.run(self.sweep(self.apps[app]))
 
     async def sweep(self, app: App) -> None:
-        with contextlib.suppress(OSError, RedisError):
+        # A sweep over a connection that was lost meanwhile is simply made again.
+        with contextlib.suppress(OSError, RedisError, SQLAlchemyError, InterfaceError):
             self.note("swept", await app.recovery.sweep())
             await app.recovery.advance_marks()
 
@@ -396,34 +385,34 @@ class DrawMachine(RuleBasedStateMachine):
         document = parse_document(data)
         # Below what is issued it is refused, and nothing changes.
         with contextlib.suppress(InvalidInput):
-            self.run(self.apps[0].campaigns.apply(document))
+            self.run(self.office.campaigns.apply(document))
             self.document = document
             self.note("changes")
 
     @rule(more=st.integers(1, 2))
     def import_codes(self, more: int) -> None:
-        self.run(self.apps[1].add_codes(self.slug, "latte", self.codes, more))
+        self.run(self.office.add_codes(self.slug, "latte", self.codes, more))
         self.codes += more
 
     @rule()
     @precondition(lambda self: not self.paused)
     def pause(self) -> None:
-        self.run(self.apps[0].campaigns.pause(self.slug))
-        self.witness[LIVE].close(self.run(self.apps[0].view(self.slug)).epoch)
+        self.run(self.office.campaigns.pause(self.slug))
+        self.witness[LIVE].close(self.run(self.office.view(self.slug)).epoch)
         self.paused = True
 
     @rule()
     @precondition(lambda self: self.paused)
     def resume(self) -> None:
-        self.run(self.apps[1].campaigns.resume(self.slug))
-        self.witness[LIVE].reopen(self.run(self.apps[1].view(self.slug)).epoch)
+        self.run(self.office.campaigns.resume(self.slug))
+        self.witness[LIVE].reopen(self.run(self.office.view(self.slug)).epoch)
         self.paused = False
 
     @rule(player=players, chances=st.integers(1, 3), kind=kinds)
     def grant(self, player: int, chances: int, kind: RunKind) -> None:
         reason = f"reason-{next(self.grants)}"
         self.run(
-            self.apps[0].players.grant(
+            self.office.players.grant(
                 self.slug, kind, channel="messenger", external_id=f"player-{player}", chances=chances, reason_key=reason
             )
         )
@@ -432,7 +421,7 @@ class DrawMachine(RuleBasedStateMachine):
     def wipe_test(self) -> None:
         self.note("wiped")
         self.witness[TEST] = Witness()
-        self.run(self.apps[1].campaigns.wipe_test(self.slug))
+        self.run(self.office.campaigns.wipe_test(self.slug))
         self.witness[TEST] = Witness()
 
     # What must hold ----------------------------------------------------------------------------------------------
@@ -460,7 +449,7 @@ class DrawMachine(RuleBasedStateMachine):
             await asyncio.gather(*self.tasks)
         self.harvest()
         self.clock.offset += timedelta(seconds=3)
-        app = self.apps[0]
+        app = self.office
         await app.recovery.sweep()
         if self.paused:
             await app.campaigns.resume(self.slug)
@@ -507,6 +496,6 @@ class DrawMachine(RuleBasedStateMachine):
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        for app in (*self.retired, *self.apps):
+        for app in (*self.retired, *self.apps, self.office):
             await app.close()
         await self.observer.dispose()

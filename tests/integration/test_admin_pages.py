@@ -41,7 +41,7 @@ PRIZES: list[dict[str, Any]] = [
 @pytest.fixture
 async def place(sqlite_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Office]:
     async with office(sqlite_url, redis_url, tmp_path) as standing:
-        await add_users(standing.users)
+        await add_users(standing)
         yield standing
 
 

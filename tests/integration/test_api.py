@@ -24,6 +24,7 @@ from gamekit.storage.sql import open_database
 from tests.api import PLAYER, SLUG, Client, Stand, campaign, stand
 
 CSV = {"Content-Type": "text/csv"}
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ async def api(sqlite_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[
 
 def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document, once it is sure that it is this one."""
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), response.text
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text
+    )
     found: dict[str, Any] = response.json()
     assert (found["code"], found["status"]) == (code, status)
     return found
@@ -91,7 +94,10 @@ async def test_an_idempotency_key_belongs_to_one_body_and_one_client(api: Stand)
     problem(await api.client.draw("k", count=2), 422, "idempotency_key_reused")
     problem(await api.client.draw("k", player={**PLAYER, "id": "2"}), 422, "idempotency_key_reused")
     spelled = f'{{ "run":"live","count" : 1,\n"player":{json.dumps(dict(reversed(PLAYER.items())))} }}'
-    path, headers = f"campaigns/{SLUG}/draws", {"Idempotency-Key": "k", "Content-Type": "application/json; charset=utf-8"}
+    path, headers = (
+        f"campaigns/{SLUG}/draws",
+        {"Idempotency-Key": "k", "Content-Type": "application/json; charset=utf-8"},
+    )
     again = await api.client.ask("POST", path, content=spelled.encode(), headers=headers)
     assert (again.status_code, again.json()["draws"]) == (200, first.json()["draws"])
     other = await (await api.another(Scope.DRAW)).draw("k")
@@ -168,10 +174,10 @@ async def test_the_idempotency_key_is_required(api: Stand) -> None:
     [
         (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
         (b"{}", {}, 415, "unsupported_media_type"),
-        (b"\xff\xfe{}", {"Content-Type": "application/json"}, 400, "malformed_request"),
-        (b'{"player": {"channel": "m", "id": "1"}, "player": {"channel": "m", "id": "2"}}', {"Content-Type": "application/json"}, 400, "malformed_request"),
-        (b"", {"Content-Type": "application/json"}, 400, "malformed_request"),
-        (b" " * 5000, {"Content-Type": "application/json"}, 413, "body_too_large"),
+        (b"\xff\xfe{}", JSON, 400, "malformed_request"),
+        (b'{"run": "live", "run": "test", "player": {"channel": "m", "id": "1"}}', JSON, 400, "malformed_request"),
+        (b"", JSON, 400, "malformed_request"),
+        (b" " * 5000, JSON, 413, "body_too_large"),
     ],
 )  # fmt: skip
 async def test_a_body_that_cannot_be_read(
@@ -284,7 +290,12 @@ async def test_draws_are_listed_page_by_page(api: Stand) -> None:
             break
         after = f"&after={page['next']}"
     assert listed == made
-    for query, field in [("limit=0", "query.limit"), ("limit=x", "query.limit"), ("run=x", "query.run"), ("x=1", "query.x")]:
+    for query, field in [
+        ("limit=0", "query.limit"),
+        ("limit=x", "query.limit"),
+        ("run=x", "query.run"),
+        ("x=1", "query.x"),
+    ]:
         assert field in fields(await api.client.ask("GET", f"campaigns/{SLUG}/draws?{query}"))
     assert "query.limit" in fields(await api.client.ask("GET", f"campaigns/{SLUG}/draws?limit=1&limit=2"))
     fields(await api.client.ask("GET", f"campaigns/{SLUG}/draws?after=nonsense"))

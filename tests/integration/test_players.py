@@ -55,7 +55,9 @@ async def test_twenty_at_once_tag_one_new_player(records: Records) -> None:
 async def test_a_reason_gives_its_chances_once(records: Records) -> None:
     """Per player and run, also when it is asked for many times at once; other numbers under it are refused."""
 
-    async def grant(kind: RunKind = RunKind.LIVE, player: str = "1", chances: int = 2, reason: str = "order-1") -> Granted:
+    async def grant(
+        kind: RunKind = RunKind.LIVE, player: str = "1", chances: int = 2, reason: str = "order-1"
+    ) -> Granted:
         return await records.players.grant(
             SLUG, kind, channel="messenger", external_id=player, chances=chances, reason_key=reason
         )

@@ -22,9 +22,7 @@ MOMENT = datetime(2026, 11, 30, 16, 5, tzinfo=UTC)
         (1, 10**12, "<0.000001\u00a0%", "1 in 1,000,000,000,000", "1,000,000,000,000 次中 1 次"),
     ],
 )
-def test_odds_are_exact_in_both_ways_of_saying(
-    weight: int, total: int, share: str, english: str, chinese: str
-) -> None:
+def test_odds_are_exact_in_both_ways_of_saying(weight: int, total: int, share: str, english: str, chinese: str) -> None:
     """A percentage with as many decimals as it needs, and "1 in N" in the reader's language."""
     assert figures.share(weight, total) == share
     assert figures.one_in(weight, total, WORDS["en"]) == english
@@ -58,4 +56,4 @@ def test_every_reason_has_words() -> None:
     """Whatever the engine may give as a reason, the page can say in every language."""
     for words in WORDS.values():
         for reason in filter(None, REASONS):
-            assert "{picked}" in words[f"reason_{reason.value}"]
+            assert "{picked}" in words[f"reason_{reason}"]

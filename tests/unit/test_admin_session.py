@@ -65,7 +65,9 @@ def test_a_cookie_made_elsewhere_is_no_session() -> None:
         assert own.find(request(f"{COOKIE}={wrong}")) is None
 
 
-@pytest.mark.parametrize(("public_url", "secure"), [("https://play.example.com", True), ("http://127.0.0.1:8000", False)])
+@pytest.mark.parametrize(
+    ("public_url", "secure"), [("https://play.example.com", True), ("http://127.0.0.1:8000", False)]
+)
 def test_the_cookie_is_for_the_admin_pages_alone(public_url: str, secure: bool) -> None:
     """No script reads it, no other site sends it, no other path gets it, and over https nothing else carries it."""
     own = sessions(Hands(), public_url=public_url)

@@ -141,12 +141,14 @@ def test_what_is_wrong_is_named_with_what_would_be_right(body: bytes, field: str
     assert says in found[field]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"a": "\xff"}', b"[" * 5000, b'{"player": "\\ud800"}', b"nul"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"a": "\xff"}', b"[" * 5000, b'{"player": "\\ud800"}', b"nul"]
+)
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
     """Broken JSON, other encodings, half surrogates and endless nesting are one kind of problem, with both readers."""
     with pytest.raises(MalformedRequest):
         parse(DrawRequest, body)
-    if body not in (b'{"player": "\\ud800"}',):
+    if b"ud800" not in body:
         with pytest.raises(MalformedRequest):
             parse_json(body)
 
@@ -182,11 +184,15 @@ def test_a_colon_in_a_value_is_no_second_name() -> None:
 def test_any_text_is_a_player_id_or_is_refused_by_name(text: str) -> None:
     """No text breaks the reader: it is taken as it is, or `player.id` is named."""
     body = draw(player={"channel": "m", "id": text})
+    refused: tuple[str, ...] = ()
     try:
-        assert parse(DrawRequest, body).player.id == text
-        refuse_repeated_names(body, names=parse(DrawRequest, body).names())
+        found = parse(DrawRequest, body)
     except InvalidInput as error:
-        assert [problem.field for problem in error.problems] == ["player.id"]
+        refused = tuple(problem.field for problem in error.problems)
+    else:
+        refuse_repeated_names(body, names=found.names())
+        assert found.player.id == text
+    assert refused in {(), ("player.id",)}
 
 
 def test_a_body_of_10_kb_names_is_answered_shortly() -> None:

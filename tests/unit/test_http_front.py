@@ -119,7 +119,11 @@ async def test_half_an_answer_is_not_mended() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/"}
-    await Front(breaks, SystemEntropy())(scope, lambda: None, send)  # type: ignore[arg-type]
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    await Front(breaks, SystemEntropy())(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[-1]["more_body"]
 
