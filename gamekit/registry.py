@@ -1,4 +1,4 @@
-"""The games that are installed, and the one way to ask them for a layout or a reveal."""
+"""The games that are installed, and the one way to ask them for a layout."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from gamekit.errors import ConfigError, InvalidInput, Problem
-from gamekit.plugin import CampaignView, Game, GameOptions, Layout, Manifest, Outcome, Reveal, reveal_seed
+from gamekit.plugin import CampaignView, Game, GameOptions, Layout, Manifest
 
 GROUP = "gamekit.games"
-NOTHING = "nothing"
-"""The kind of prize that is no win."""
 
 _KEY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 
@@ -120,20 +118,6 @@ def layout_of(games: Mapping[str, Game], campaign: GameCampaign) -> Layout:
     """What the page must know of this campaign before a draw."""
     game = get_game(games, campaign)
     return game.layout(campaign, options_of(game, campaign))
-
-
-def reveal_of(games: Mapping[str, Game], campaign: GameCampaign, *, prize: str, draw_id: str) -> Reveal:
-    """How the draw `draw_id` of the prize with this key is shown; the same for every asking.
-
-    Raises `KeyError` where the campaign has no such prize.
-    """
-    game = get_game(games, campaign)
-    options = options_of(game, campaign)
-    for index, candidate in enumerate(campaign.prizes):
-        if candidate.key == prize:
-            outcome = Outcome(prize=prize, kind=str(candidate.kind), is_win=candidate.kind != NOTHING, index=index)
-            return game.present(outcome, game.layout(campaign, options), options, reveal_seed(draw_id))
-    raise KeyError(prize)
 
 
 def get_game(games: Mapping[str, Game], campaign: GameCampaign) -> Game:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 DRAWS = Counter("gamekit_draws_total", "Draws committed.", ["outcome", "reason"])
+_drawn: dict[tuple[str, str], Counter] = {}
+
+
+def count_draw(outcome: str, reason: str) -> None:
+    """Counts one committed draw."""
+    child = _drawn.get((outcome, reason))
+    if child is None:
+        # Finding a labelled child costs more than counting with it.
+        child = _drawn[outcome, reason] = DRAWS.labels(outcome, reason)
+    child.inc()
+
+
 REFUSALS = Counter("gamekit_refusals_total", "Draw requests refused.", ["code"])
 LATENCY = Histogram(
     "gamekit_draw_seconds",

@@ -14,7 +14,7 @@ from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.views import Phase, RunView
 from gamekit.clock import Clock
 from gamekit.draws import history, metrics
-from gamekit.draws.answers import render
+from gamekit.draws.answers import Renderer
 from gamekit.draws.book import Book
 from gamekit.draws.calls import Landed, Refusal, RefusalCode, alias, codes_of, pooled_units
 from gamekit.draws.chances import chances_left, next_chance_at
@@ -83,7 +83,7 @@ class Draws:
         self._ledger = ledger
         self._resolver = resolver
         self._clock = clock
-        self._games = games
+        self._renderer = Renderer(games)
 
     async def draw(
         self,
@@ -109,10 +109,10 @@ class Draws:
         if isinstance(answer, Refusal):
             metrics.REFUSALS.labels(answer.code).inc()
             return answer
-        draws = render(answer, self._games)
+        draws = self._renderer.render(answer)
         if not answer.replayed:
             for draw in draws:
-                metrics.DRAWS.labels(draw["outcome"], draw["reason"] or "").inc()
+                metrics.count_draw(draw["outcome"], draw["reason"] or "")
         return Drawn(draws, answer.chances_left, answer.replayed)
 
     async def standing(self, slug: str, kind: RunKind, *, channel: str, external_id: str) -> Standing:
@@ -180,4 +180,4 @@ class Draws:
         codes = await self._ledger.codes(units) if units else {}
         mine = codes_of(view, reservation, codes)
         landed = Landed(view, reservation, alias(view, reservation.player_id), mine, replayed=True, chances_left=None)
-        return render(landed, self._games)
+        return self._renderer.render(landed)

@@ -22,7 +22,7 @@ from gamekit.storage.redis import RedisClient
 
 WINDOW_SECONDS = 60
 LEASES_PER_LIMIT = 50
-ANSWER_SECONDS = 0.25
+ANSWER_SECONDS = 1.0
 AWAY_SECONDS = 1
 """How long Redis is left alone after it did not answer."""
 

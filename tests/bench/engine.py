@@ -64,5 +64,7 @@ async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
 
 async def _rows(ours: Stand, run: str) -> int:
     async with reading(ours.gamekit.records.sql) as connection:
-        found = await connection.scalar(text("SELECT count(*) FROM draws WHERE run_id = :run AND NOT void"), {"run": run})
+        found = await connection.scalar(
+            text("SELECT count(*) FROM draws WHERE run_id = :run AND NOT void"), {"run": run}
+        )
     return int(found or 0)

@@ -15,15 +15,6 @@ MANY_PRIZES = {f"gift-{number}": 5 for number in range(199)} | {FALLBACK: 995}
 TWO_PRIZES = {"gift-0": 995, FALLBACK: 995}
 
 
-async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
-    return [
-        *await measure_prizes(postgres, effort),
-        *await measure_stock(postgres, effort),
-        *await measure_players(postgres, effort),
-        *await measure_ledger(postgres, effort),
-    ]
-
-
 async def measure_prizes(postgres: PostgresServer, effort: Effort) -> list[Figure]:
     """Half of the draws win in both, so that as many units are taken."""
     async with stand(postgres) as ours:
@@ -48,7 +39,11 @@ async def measure_players(postgres: PostgresServer, effort: Effort) -> list[Figu
         await regulars.publish("regulars")
         new = crowd.sampler("crowd", effort.seconds, player=lambda mark, caller, made: f"{mark}-{caller}-{made}")
         known = regulars.sampler("regulars", effort.seconds)
-        return [await _compare("players", "every draw by a new player", f"{CALLERS:,} returning players", new, known, effort)]
+        return [
+            await _compare(
+                "players", "every draw by a new player", f"{CALLERS:,} returning players", new, known, effort
+            )
+        ]
 
 
 async def measure_ledger(postgres: PostgresServer, effort: Effort) -> list[Figure]:
@@ -76,9 +71,7 @@ def _samplers(ours: Stand, over: str, under: str, effort: Effort) -> tuple[Side,
     return ours.sampler(over, effort.seconds), ours.sampler(under, effort.seconds)
 
 
-async def _compare(
-    part: str, over: str, under: str, one: Side, other: Side, effort: Effort, **notes: float
-) -> Figure:
+async def _compare(part: str, over: str, under: str, one: Side, other: Side, effort: Effort, **notes: float) -> Figure:
     # The first samples introduce players and fill caches; they do not count.
     await one()
     await other()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
-from sqlalchemy.engine import make_url
-
 from gamekit.campaigns.views import RunView
+from tests.bench.database import connect
 from tests.bench.stand import CHANNEL
 
 DRAWS_PER_PLAYER = 10
@@ -38,10 +36,7 @@ FROM (SELECT n, 1 + (n - 1) / $4 AS chance,
 async def load_past(sql_url: str, view: RunView, rows: int, now: datetime) -> int:
     """Gives a run that nobody drew from yet `rows` draws; returns how many players made them, called p1, p2, …"""
     players = rows // DRAWS_PER_PLAYER
-    url = make_url(sql_url)
-    connection = await asyncpg.connect(
-        host=url.query["host"], port=int(str(url.query["port"])), user=url.username, database=url.database
-    )
+    connection = await connect(sql_url)
     try:
         await connection.execute(_PLAYERS, CHANNEL, now - STARTED, players)
         indexes = await _take_indexes(connection)
@@ -65,7 +60,9 @@ async def _take_indexes(connection: Any) -> list[str]:
     )
     for key in keys:
         await connection.execute(f'ALTER TABLE draws DROP CONSTRAINT "{key["name"]}"')
-    indexes = await connection.fetch("SELECT indexname AS name, indexdef AS definition FROM pg_indexes WHERE tablename = 'draws'")
+    indexes = await connection.fetch(
+        "SELECT indexname AS name, indexdef AS definition FROM pg_indexes WHERE tablename = 'draws'"
+    )
     for index in indexes:
         await connection.execute(f'DROP INDEX "{index["name"]}"')
     return [f'ALTER TABLE draws ADD CONSTRAINT "{key["name"]}" {key["definition"]}' for key in keys] + [

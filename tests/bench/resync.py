@@ -42,7 +42,9 @@ async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
             # Once for the whole ledger; recovery then looks every few seconds at what is new, as in production.
             began = perf_counter()
             view = await ours.view(SLUG)
-            await ours.gamekit.records.ledger.advance_marks(view.run, [key for key, stock in view.stock.items() if stock])
+            await ours.gamekit.records.ledger.advance_marks(
+                view.run, [key for key, stock in view.stock.items() if stock]
+            )
             first.append(round(perf_counter() - began, 3))
             await pause(ours)
         rounds = await interleaved(effort.pairs, lambda: pause(long), lambda: pause(short))

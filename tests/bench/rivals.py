@@ -9,7 +9,8 @@ from random import Random
 
 import asyncpg
 from redis.asyncio import Redis
-from sqlalchemy.engine import make_url
+
+from tests.bench.database import address
 
 STOCK = 1_000_000
 CONNECTIONS = 16
@@ -28,15 +29,7 @@ class ForUpdate:
     @classmethod
     async def open(cls, sql_url: str, random: Random) -> ForUpdate:
         """In an empty database of the server that gamekit's ledger is on, so with the same durability."""
-        url = make_url(sql_url)
-        pool = await asyncpg.create_pool(
-            host=url.query["host"],
-            port=int(str(url.query["port"])),
-            user=url.username,
-            database=url.database,
-            min_size=CONNECTIONS,
-            max_size=CONNECTIONS,
-        )
+        pool = await asyncpg.create_pool(**address(sql_url), min_size=CONNECTIONS, max_size=CONNECTIONS)
         await pool.execute("CREATE TABLE prizes (key text PRIMARY KEY, weight integer NOT NULL, stock integer)")
         await pool.execute(
             "CREATE TABLE draws (key text PRIMARY KEY, player text NOT NULL, prize text NOT NULL, "

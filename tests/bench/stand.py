@@ -118,7 +118,9 @@ def prizes(weights: Mapping[str, int], *, stock: int = STOCK) -> list[dict[str, 
     """Prizes as in a campaign file; the one called `thanks` is the fallback."""
     made: list[dict[str, Any]] = []
     for key, weight in weights.items():
-        own: dict[str, Any] = {"kind": "nothing", "fallback": True} if key == FALLBACK else {"kind": "gift", "stock": stock}
+        own: dict[str, Any] = (
+            {"kind": "nothing", "fallback": True} if key == FALLBACK else {"kind": "gift", "stock": stock}
+        )
         made.append({"key": key, "name": {"en": key}, "weight": weight, **own})
     return made
 

@@ -71,7 +71,9 @@ async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
         }
         secret = await _prepare(sql_url, gate.url, Path(folder))
         serve = "from gamekit.cli import main; main()", "serve", "--host", HOST, "--workers", "1", "--port"
-        ours = Target(stack.enter_context(_served("-c", *serve, env=environment)), f"/api/v1/campaigns/{SLUG}/draws", secret)
+        ours = Target(
+            stack.enter_context(_served("-c", *serve, env=environment)), f"/api/v1/campaigns/{SLUG}/draws", secret
+        )
         echo = Target(stack.enter_context(_served("-m", "tests.bench.echo", env={})), "/echo")
         latencies: list[dict[str, float]] = []
 

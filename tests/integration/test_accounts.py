@@ -141,7 +141,7 @@ async def test_a_weaker_hash_is_renewed_at_sign_in(sql: AsyncEngine, users: User
 
 
 async def test_an_unknown_address_takes_as_long_as_a_wrong_password(users: Users) -> None:
-    """The quickest of several tries is no quicker where there is no such user, not even at the first try."""
+    """Where there is no such user a hash is checked all the same: without one the answer comes a hundred times sooner."""
     await users.add("mei@example.com", PASSWORD, Role.OWNER)
 
     async def quickest(email: str) -> float:
@@ -152,9 +152,10 @@ async def test_an_unknown_address_takes_as_long_as_a_wrong_password(users: Users
             taken.append(perf_counter() - began)
         return min(taken)
 
+    # A busy machine alone makes one of two equal times twice the other.
     known = await quickest("mei@example.com")
-    assert await quickest("nobody@example.com") > known / 2
-    assert await quickest("no address at all") > known / 2
+    assert await quickest("nobody@example.com") > known / 5
+    assert await quickest("no address at all") > known / 5
 
 
 async def test_tries_of_one_user_are_counted(few: Users, sign_in: SignIn, clock: Hands) -> None:

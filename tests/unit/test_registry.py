@@ -10,7 +10,7 @@ import pytest
 
 from gamekit.errors import ConfigError
 from gamekit.plugin import Game, GameOptions
-from gamekit.registry import find_problems, layout_of, load_games, reveal_of
+from gamekit.registry import find_problems, layout_of, load_games
 from games.wheel import game as wheel
 
 
@@ -104,17 +104,6 @@ def test_near_names_are_suggested() -> None:
     assert "did you mean “wheel”" in problem.message
     [problem] = find_problems(load_games([point()]), Campaign(options={"turn": 3}))
     assert "did you mean “turns”" in problem.message
-
-
-def test_a_draw_is_shown_the_same_for_ever() -> None:
-    """A reveal follows from the campaign and the draw's id alone."""
-    games = load_games([point()])
-    first = reveal_of(games, Campaign(), prize="tea", draw_id="r1-1-1-abc")
-    assert reveal_of(games, Campaign(), prize="tea", draw_id="r1-1-1-abc") == first
-    assert reveal_of(games, Campaign(), prize="tea", draw_id="r1-1-2-abd") != first
-    with pytest.raises(KeyError):
-        reveal_of(games, Campaign(), prize="cake", draw_id="r1-1-1-abc")
-    assert layout_of(games, Campaign())["wedges"]
 
 
 def test_an_uninstalled_game_is_a_setting_to_mend() -> None:
