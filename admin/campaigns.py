@@ -155,7 +155,7 @@ class CampaignRoutes:
 
 def _row(summary: CampaignSummary, language: str, words: Mapping[str, str]) -> CampaignRow:
     document = summary.document
-    starts, ends, zone = document.starts_at, document.ends_at, document.timezone
+    starts, ends, zone = document.starts_at, summary.ended_at or document.ends_at, document.timezone
     return CampaignRow(
         name=localized(document.name, language),
         slug=summary.slug,

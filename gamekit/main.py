@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import httpx2
@@ -20,6 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
+from admin.routes import routes as admin_routes
+from admin.services import AdminServices
+from gamekit.accounts.service import SignIn, Users
 from gamekit.api.dispatch import PREFIX
 from gamekit.api.keys import Keys
 from gamekit.api.routes import api_app, api_pages
@@ -43,6 +47,7 @@ from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
 from gamekit.draws.messages import WinComposer
 from gamekit.draws.owed import Debts
+from gamekit.draws.recent import RecentDraws
 from gamekit.draws.recovery import Recovery
 from gamekit.draws.service import Draws
 from gamekit.draws.units import Units
@@ -115,6 +120,7 @@ class Gamekit:
     inbox: Inbox
     bot_metrics: BotMetrics
     delivery_metrics: DeliveryMetrics
+    book: Book
     http: httpx2.AsyncClient
     connected: set[str]
     _tasks: list[asyncio.Task[None]]
@@ -238,6 +244,12 @@ def open_records(settings: Settings) -> Records:
     )
 
 
+@cache
+def _process_metrics() -> tuple[BotMetrics, DeliveryMetrics]:
+    """Counters belong to the process, however often its parts are built."""
+    return BotMetrics(REGISTRY), DeliveryMetrics(REGISTRY)
+
+
 def build(settings: Settings) -> Gamekit:
     """Every part of a process. Starts the embedded gate where it is used; connects to the rest on first use."""
     records = open_records(settings)
@@ -260,7 +272,7 @@ def build(settings: Settings) -> Gamekit:
     )
     draws = Draws(sql, engine=engine, book=book, ledger=ledger, resolver=resolver, clock=clock, games=records.games)
     http, outbox = httpx2.AsyncClient(), Outbox(sql)
-    bot_metrics, delivery_metrics = BotMetrics(REGISTRY), DeliveryMetrics(REGISTRY)
+    bot_metrics, delivery_metrics = _process_metrics()
     adapter = MessengerAdapter(http, graph_url=settings.graph_url, graph_version=settings.graph_version)
     relay = Relay(
         outbox,
@@ -287,6 +299,7 @@ def build(settings: Settings) -> Gamekit:
         inbox=Inbox(sql, records.campaigns, records.play_link, clock=clock, metrics=bot_metrics, on_owed=relay.notify),
         bot_metrics=bot_metrics,
         delivery_metrics=delivery_metrics,
+        book=book,
         http=http,
         connected=connected,
         _tasks=[],
@@ -315,6 +328,7 @@ def app_of(gamekit: Gamekit, *, extra: tuple[BaseRoute, ...] = (), shared_metric
     """
     records = gamekit.records
     assets = page_assets(records.games)
+    assets.add("admin", "admin")
     pages = WebviewServices(
         campaigns=records.campaigns,
         draws=gamekit.draws,
@@ -338,6 +352,18 @@ def app_of(gamekit: Gamekit, *, extra: tuple[BaseRoute, ...] = (), shared_metric
         coupons=records.coupons,
         links=records.links,
     )
+    users = Users(records.sql, records.clock)
+    admin = AdminServices(
+        users=users,
+        sign_in=SignIn(users, gamekit.redis, records.clock),
+        campaigns=records.campaigns,
+        recent_draws=RecentDraws(records.sql, gamekit.book).latest,
+        assets=assets,
+        clock=records.clock,
+        entropy=records.entropy,
+        session_key=records.vault.key("admin session"),
+        public_url=records.settings.public_url,
+    )
     checks = {
         "sql": gamekit.check_sql,
         "redis": gamekit.check_redis,
@@ -357,6 +383,7 @@ def app_of(gamekit: Gamekit, *, extra: tuple[BaseRoute, ...] = (), shared_metric
             *api_pages(),
             *webhook.routes(_Hooks(records.channels, gamekit.inbox, records.clock, gamekit.bot_metrics)),
             *page_routes(pages),
+            *admin_routes(admin),
             *health_routes(checks),
             exposition(shared=shared_metrics),
         ],

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 
 from gamekit.api.keys import Scope
@@ -92,9 +91,7 @@ async def stand(sql_url: str, redis_url: str, folder: Path, *, scopes: Iterable[
     settings = load_settings(
         secret_key="s" * 32, database_url=sql_url, redis_url=redis_url, data_dir=folder, relay=False
     )
-    known = set(REGISTRY._collector_to_names)
     gamekit = build(settings)
-    own_metrics = set(REGISTRY._collector_to_names) - known
     app = app_of(gamekit)
     await gamekit.start()
     try:
@@ -104,6 +101,3 @@ async def stand(sql_url: str, redis_url: str, folder: Path, *, scopes: Iterable[
             yield Stand(app, gamekit, Client(web, made.secret))
     finally:
         await gamekit.stop()
-        for metric in own_metrics:
-            # A process has one app; a test run has many, one after another.
-            REGISTRY.unregister(metric)

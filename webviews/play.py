@@ -20,6 +20,7 @@ from gamekit.draws.service import Refused
 from gamekit.errors import InvalidInput, Problem, RateLimited
 from gamekit.http.body import parse, read_body, require_media_type
 from gamekit.http.errors import problem
+from gamekit.http.front import QUIET
 from gamekit.http.security import PRIVATE_JSON, require_same_origin
 from gamekit.players.bindings import LinkBoundElsewhere
 from gamekit.players.links import LinkExpired, LinkInvalid, PlayLink
@@ -94,6 +95,7 @@ class PlayRoutes:
 
     async def draw(self, request: Request) -> Response:
         """POST /play/{slug}/draws: one request to draw, safe to repeat under its Idempotency-Key."""
+        request.scope[QUIET] = True
         body = await self._read(request, DrawBody)
         session = self._sessions.require(request, request.path_params["slug"])
         await self._admit(session)

@@ -68,6 +68,7 @@ class CampaignSummary:
     prizes: tuple[PrizeStanding, ...]
     created_at: datetime
     updated_at: datetime
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +398,7 @@ class Campaigns:
             ),
             created_at=row.created_at,
             updated_at=row.updated_at,
+            ended_at=row.ended_at,
         )
 
 

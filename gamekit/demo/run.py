@@ -144,7 +144,7 @@ def _facts(gamekit: Gamekit, secrets: Secrets) -> dict[str, Any]:
     platform = url + PLATFORM_PATH
     return {
         "url": url,
-        "admin": {"url": f"{url}/admin/", "email": _email(), "password": secrets.password},
+        "admin": {"url": f"{url}/admin", "email": _email(), "password": secrets.password},
         "api_key": secrets.api_key,
         "campaigns": [{"slug": document.slug, "game": document.game, "play_url": play_url}],
         "simulator_url": f"{platform}/",

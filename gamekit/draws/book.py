@@ -60,7 +60,13 @@ class Book:
                 raise LookupError(f"run {view.run} has no odds version {number}")
             held = self._older[view.run, number] = parse_document(row.document)
         return replace(
-            view, version=number, document=held, table=held.table(), rules={prize.key: prize for prize in held.prizes}
+            view,
+            version=number,
+            document=held,
+            table=held.table(),
+            fallback=held.fallback.key,
+            rules={prize.key: prize for prize in held.prizes},
+            pooled=frozenset(prize.key for prize in held.prizes if prize.codes == "pool"),
         )
 
     async def _load(self, name: Name) -> RunView:

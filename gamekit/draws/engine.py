@@ -328,6 +328,12 @@ class Engine:
         Where the ledger disagrees, the chances may be held by reservations that are undecided: those are waited for.
         Else the gate is told of grants it may have missed, and if that does not help, it is not to be trusted.
         """
+        if not refused:
+            return
+        if (await self._book.reload((view.slug, view.kind))).epoch != view.epoch:
+            # Perhaps the campaign was paused or changed: what is refused must be refused by what holds now.
+            self._again(refused)
+            return
         retry, doubts = [], []
         for call in refused:
             truth = truths[call.player_id]

@@ -109,7 +109,12 @@ class Draws:
         if isinstance(answer, Refusal):
             metrics.REFUSALS.labels(answer.code).inc()
             return answer
-        draws = self._renderer.render(answer)
+        view, reservation = answer.view, answer.reservation
+        if reservation.memo.version == view.version:
+            draws = self._renderer.render(answer)
+        else:
+            # Drawn before the campaign was changed: told with the names, prizes and codes of its own version.
+            draws = await self._render(view, reservation)
         if not answer.replayed:
             for draw in draws:
                 metrics.count_draw(draw["outcome"], draw["reason"] or "")

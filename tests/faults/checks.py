@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,10 @@ SKEW = timedelta(seconds=2)
 people: Table = Player.__table__  # type: ignore[attr-defined]
 
 
+Said = tuple[tuple[str, str, str | None], ...]
+"""Of each draw of a request: its id, prize and code."""
+
+
 class Violation(AssertionError):
     """An invariant that does not hold."""
 
@@ -42,8 +46,8 @@ def must(holds: object, invariant: str, what: str) -> None:
 class Witness:
     """What the outside world was told about one run, and when the run was closed."""
 
-    told: dict[tuple[str, str], tuple[tuple[str, str, str | None], ...]] = field(default_factory=dict)
-    """Per (source, key): draw id, prize and code of each draw."""
+    told: dict[tuple[str, str], Said] = field(default_factory=dict)
+    """Per (source, key)."""
     closed: list[tuple[int, int | None]] = field(default_factory=list)
     """Epochs from which (and before which) nothing may be drawn."""
 
@@ -125,11 +129,13 @@ async def _read(connection: AsyncConnection, slug: str, kind: RunKind) -> Ledger
 
 async def check(sql: AsyncEngine, slug: str, witness: Witness, kind: RunKind = RunKind.LIVE) -> Ledger:
     """Raises `Violation` for the first invariant that does not hold."""
+    # While this reads, others may be told more.
+    told = dict(witness.told)
     ledger = await read(sql, slug, kind)
     _units(ledger)
     _requests(ledger)
     _chances(ledger)
-    _answers(ledger, witness)
+    _answers(ledger, told)
     async with reading(sql) as connection:
         view = await repository.load_view(connection, Vault(SECRET), slug, kind)
     assert view is not None
@@ -205,14 +211,14 @@ def _limits(ledger: Ledger, player: int, rows: Iterable[Row[Any]]) -> None:
         must(most is None or won.total() <= most, "I3", f"player {player} won {won.total()} times, limit {most}")
 
 
-def _answers(ledger: Ledger, witness: Witness) -> None:
+def _answers(ledger: Ledger, told: Mapping[tuple[str, str], Said]) -> None:
     found: defaultdict[tuple[str, str], list[tuple[str, str, str | None]]] = defaultdict(list)
     for row in ledger.rows:
         pooled = ledger.live and ledger.documents[row.version].prize(row.prize).codes == "pool"
         code = ledger.codes.get((row.prize, row.unit)) if pooled else None
         must(code or not pooled, "I4", f"unit {row.unit} of {row.prize} has no code")
         found[row.source, row.key].append((draw_id(row.run_id, row.epoch, row.seq, row.nonce), row.prize, code))
-    for request, said in witness.told.items():
+    for request, said in told.items():
         must(tuple(found[request]) == said, "I4", f"{request} was told {said}, the ledger has {found[request]}")
     codes = [code for said in found.values() for _, _, code in said if code]
     must(len(set(codes)) == len(codes), "I4", "one code belongs to two draws")

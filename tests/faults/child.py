@@ -12,9 +12,20 @@ from enum import StrEnum
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
+import httpx2
+from prometheus_client import CollectorRegistry
+
+from gamekit.bots.messenger.adapter import MessengerAdapter
+from gamekit.clock import SystemClock
+from gamekit.deliveries.metrics import DeliveryMetrics
+from gamekit.deliveries.relay import Relay, RelayPolicy
+from gamekit.deliveries.repository import Outbox
 from gamekit.draws.engine import Landed
 from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
+from gamekit.entropy import SystemEntropy
+from gamekit.storage.sql import open_database
+from tests.chat import PAGE, channels_of, plain
 from tests.faults.world import App, running
 
 _context = multiprocessing.get_context("forkserver")
@@ -95,3 +106,49 @@ def start(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 def queue() -> Any:
     """Through which processes tell what they found."""
     return _context.SimpleQueue()
+
+
+def draw_until_killed(sql_url: str, redis_url: str, slug: str, prefix: str, said: Any) -> None:
+    """Players of this process draw three times each, as fast as they can, and what they were told is passed on."""
+
+    async def play(app: App, player: str) -> None:
+        for number in range(3):
+            key = f"{player}/{number}"
+            answer = await app.draw(slug, player, key)
+            if isinstance(answer, Landed):
+                said.put((key, answer.reservation.draw_id(0)))
+
+    async def main() -> None:
+        async with running(sql_url, redis_url, pool_size=3) as app:
+            number = 0
+            while True:
+                await asyncio.gather(*(play(app, f"{prefix}-{number + n}") for n in range(20)))
+                number += 20
+
+    asyncio.run(main())
+
+
+def relay_until_killed(sql_url: str, platform_url: str, ready: Any) -> None:
+    """A relay that delivers what is owed, with a short lease, until it is killed."""
+
+    async def main() -> None:
+        engine = open_database(sql_url)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            adapter = MessengerAdapter(client, graph_url=platform_url, graph_version="v26.0")
+            relay = Relay(
+                Outbox(engine),
+                channels_of(engine),
+                {PAGE.channel: adapter},
+                plain,
+                clock=SystemClock(),
+                entropy=SystemEntropy(),
+                metrics=DeliveryMetrics(CollectorRegistry()),
+                policy=RelayPolicy(
+                    concurrency=8, poll_seconds=0.02, attempt_seconds=0.8, lease_seconds=1.0, first_delay=0.05
+                ),
+            )
+            relay.start()
+            ready.put(True)
+            await asyncio.Event().wait()
+
+    asyncio.run(main())

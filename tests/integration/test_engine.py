@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,8 +22,10 @@ from gamekit.draws.service import Drawn, RefusalCode, Refused
 from gamekit.draws.verify import verify
 from gamekit.errors import CampaignNotFound, Conflict, InvalidInput, KeyReused, Unavailable
 from gamekit.odds.fairness import commit
-from gamekit.storage.sql import reading
+from gamekit.storage.sql import open_database, reading
 from gamekit.testing.engine import CHANNEL, SLUG, Process, SetClock, campaign, process
+from gamekit.testing.revision import all_tables
+from gamekit.testing.servers import PostgresServer
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 NOON = datetime(2026, 12, 1, 12, tzinfo=TAIPEI)
@@ -30,6 +33,23 @@ DAY = timedelta(days=1)
 MUG = {"key": "mug", "stock": 1000}
 POOLED = {"key": "latte", "kind": "coupon", "codes": "pool"}
 TEST = RunKind.TEST
+
+
+@pytest.fixture(scope="module")
+def _database(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def postgres_url(_database: str) -> str:
+    """One database for the module, emptied for each test: quicker than a new one, and these tests only fill tables."""
+    sql = open_database(_database)
+    async with sql.begin() as connection:
+        names = ", ".join(table.name for table in all_tables().sorted_tables)
+        await connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    await sql.dispose()
+    return _database
 
 
 @pytest.fixture
@@ -368,7 +388,7 @@ async def test_a_repeat_shows_the_version_it_was_drawn_in(one: Process, other: P
     """New names, a pool that became a shared code, a prize that is gone: an older draw is told as it was."""
     await one.open(campaign([{**POOLED, "stock": 3}, MUG]), codes={"latte": 3})
     first = await one.drawn("ann", "k", 10)
-    assert set(prizes(first)) == {"latte", "mug", "thanks"} or set(prizes(first)) == {"latte", "mug"}
+    assert "LATTE-1" in codes([first])
     ids = [draw["id"] for draw in first.draws]
     shared = {**POOLED, "codes": {"shared": "ALL"}, "name": {"en": "Another name"}}
     for changed in ([shared, MUG], [MUG], [{"key": "pen"}]):
@@ -571,9 +591,9 @@ async def owed(one: Process) -> list[tuple[str, str, str, str | None]]:
     """Channel, kind, draw and tag of every delivery, in their order."""
     async with reading(one.sql) as connection:
         found = await connection.execute(text("SELECT channel, kind, body FROM deliveries ORDER BY id"))
-        import orjson
-
-        bodies = [(row.channel, row.kind, row.body if isinstance(row.body, dict) else orjson.loads(row.body)) for row in found]
+        bodies = [
+            (row.channel, row.kind, row.body if isinstance(row.body, dict) else json.loads(row.body)) for row in found
+        ]
     return [(channel, kind, body["draw"], body.get("tag")) for channel, kind, body in bodies]
 
 
