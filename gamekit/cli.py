@@ -17,6 +17,7 @@ import typer
 import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
 
 from gamekit.accounts.models import Role
 from gamekit.accounts.service import Users
@@ -32,6 +33,7 @@ from gamekit.logs import configure_logging
 from gamekit.main import Records, build, build_app, open_records
 from gamekit.registry import find_problems, load_games
 from gamekit.storage.migrate import current_and_head, require_head, upgrade
+from gamekit.storage.redis import RedisError
 from gamekit.storage.sql import open_database
 
 Result = TypeVar("Result")
@@ -50,16 +52,21 @@ METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main() -> None:
-    """The entry point: an error of ours is a sentence on stderr and exit code 2."""
+    """The entry point: what goes wrong is a sentence on stderr and exit code 2."""
     try:
         app()
     except GamekitError as error:
         _fail(error)
+    except (OSError, RedisError, SQLAlchemyError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        _fail(GamekitError(f"This did not work: {said}. `gamekit doctor` looks for the cause."))
 
 
 def _fail(error: GamekitError) -> NoReturn:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[red]✗[/red] {error.message}", markup=True)
+    console.print("[red]✗[/red] ", end="")
+    # What is told may quote the user's own text, brackets and all.
+    console.print(error.message, markup=False)
     for problem in error.problems:
         console.print(f"  {problem.field}: {problem.message}", markup=False)
     raise SystemExit(2)
@@ -172,7 +179,9 @@ def migrate() -> None:
             await sql.dispose()
 
     before, after = asyncio.run(go())
-    typer.echo(f"The database is at {after}." if before == after else f"The database went from {before or 'empty'} to {after}.")
+    typer.echo(
+        f"The database is at {after}." if before == after else f"The database went from {before or 'empty'} to {after}."
+    )
 
 
 @app.command()
@@ -277,7 +286,9 @@ for verb, told in (
 
 @app.command("verify")
 def verify_command(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An exported ledger (JSON lines).")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An exported ledger (JSON lines).")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Check an exported ledger, offline. Exit code 0 only if everything that can be checked holds."""
@@ -293,10 +304,16 @@ def verify_command(
     if as_json:
         typer.echo(json.dumps({"ok": True, **_report(report)}))
         return
-    picks = f"every pick follows from the seed ({report.picks_checked:,})" if report.seed_known else "the seed is not out yet"
+    picks = (
+        f"every pick follows from the seed ({report.picks_checked:,})"
+        if report.seed_known
+        else "the seed is not out yet"
+    )
     typer.echo(f"✓ {report.draws:,} draws and {report.voids:,} voids hold; {picks}.")
     if report.unprovable:
-        typer.echo(f"  {report.unprovable:,} lost prizes fall across a change of epoch and cannot be proven from the file.")
+        typer.echo(
+            f"  {report.unprovable:,} lost prizes fall across a change of epoch and cannot be proven from the file."
+        )
 
 
 def _report(report: Report) -> dict[str, Any]:
@@ -361,7 +378,9 @@ def _lines(file: Path) -> int:
 def add_user(
     email: Annotated[str, typer.Option()],
     role: Annotated[str, typer.Option(help=", ".join(Role))] = Role.MARKETER,
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
 ) -> None:
     """Add a person who may sign in to the admin pages."""
     if password_stdin:
@@ -409,8 +428,6 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id, as `key
     """End an API key."""
     _with_records(lambda records: records.keys.revoke(key_id))
     typer.echo(f"{key_id} is revoked.")
-
-
 
 
 if __name__ == "__main__":

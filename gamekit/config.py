@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gamekit.errors import ConfigError, Problem
@@ -18,7 +18,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GAMEKIT_", frozen=True, extra="ignore")
 
-    secret_key: SecretStr = Field(description="At least 32 characters; encrypts seeds and tokens, signs links and sessions.")
+    secret_key: SecretStr = Field(
+        description="At least 32 characters; encrypts seeds and tokens, signs links and sessions."
+    )
     data_dir: Path = Field(default=Path("var"), description="Where the embedded servers keep their files.")
     database_url: str = Field(default="", description="postgresql+asyncpg://… ; empty: SQLite in the data folder.")
     redis_url: str = Field(
@@ -42,6 +44,17 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters; `openssl rand -hex 32` makes one")
         return value
 
+    @field_validator("log_level", "log_format")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        known = {"log_level": ("DEBUG", "INFO", "WARNING", "ERROR"), "log_format": ("json", "console")}[
+            str(info.field_name)
+        ]
+        found = next((one for one in known if one.lower() == value.lower()), None)
+        if found is None:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return found
+
     @property
     def sql_url(self) -> str:
         """The SQLAlchemy URL in force."""
@@ -57,7 +70,10 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = tuple(
-            Problem(f"GAMEKIT_{str(item['loc'][0]).upper()}", "is missing" if item["type"] == "missing" else item["msg"])
+            Problem(
+                f"GAMEKIT_{str(item['loc'][0]).upper()}",
+                "is missing" if item["type"] == "missing" else item["msg"].removeprefix("Value error, "),
+            )
             for item in error.errors()
         )
         sentence = "; ".join(f"{problem.field} {problem.message}" for problem in problems)

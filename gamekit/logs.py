@@ -46,7 +46,12 @@ SENSITIVE = frozenset(
     }
 )
 _SENSITIVE_ENDS = ("_password", "_secret", "_token")
-_QUIET = {"uvicorn.access": logging.WARNING, "httpx2": logging.WARNING, "httpcore2": logging.WARNING}
+_QUIET = {
+    "alembic": logging.WARNING,
+    "uvicorn.access": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+}
 
 
 def configure_logging(level: str = "INFO", style: str = "json", *, stream: TextIO | None = None) -> None:

@@ -19,6 +19,7 @@ from gamekit.testing.servers import (
     valkey,
     valkey_cluster,
 )
+from tests.demo import Demo
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +78,15 @@ def redis_cluster_url(valkey_cluster: ValkeyCluster) -> str:
     """An empty Cluster for one test."""
     valkey_cluster.flush()
     return valkey_cluster.url
+
+
+@pytest.fixture(scope="session")
+def running_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The whole product as a newcomer starts it. A test that stops or kills one starts its own."""
+    demo = Demo(tmp_path_factory.mktemp("demos") / "shared")
+    demo.start()
+    yield demo
+    demo.stop()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,11 @@ def lock_key(run_id: str) -> int:
     return int.from_bytes(blake2b(run_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-async def exclusive(connection: AsyncConnection, run_id: str) -> None:
-    """Waits until no commit of the run is under way, and keeps others out until the transaction ends."""
+async def exclusive(connection: AsyncConnection, *run_ids: str) -> None:
+    """Waits until no commit of the runs is under way, and keeps others out until the transaction ends.
+
+    Several are taken in the order in which commits take them, so that nobody waits in a circle.
+    """
     if is_postgres(connection):
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(run_id)})
+        for key in sorted(map(lock_key, run_ids)):
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})

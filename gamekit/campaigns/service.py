@@ -161,17 +161,14 @@ class Campaigns:
         """
         self._check_game(document)
         async with writing(self._sql) as connection:
-            row = await repository.find_campaign(connection, document.slug)
-            before = parse_document(row.document) if row else None
-            if row and row.state == CampaignState.ENDED:
-                raise Conflict("This campaign has ended, and ended is final; copy it under a new slug instead.")
-            changes = tuple(diff(before, document)) if before else ()
-            if row is None:
-                if dry_run:
-                    return Applied(document.slug, True, (), None)
-                await self._create(connection, document)
+            if await repository.find_campaign(connection, document.slug) is None:
+                if not dry_run:
+                    await self._create(connection, document)
                 return Applied(document.slug, True, (), None)
-            live = await self._locked_run(connection, row.id, RunKind.LIVE)
+            row, live, test = await self._locked(connection, document.slug)
+            if row.state == CampaignState.ENDED:
+                raise Conflict("This campaign has ended, and ended is final; copy it under a new slug instead.")
+            changes = tuple(diff(parse_document(row.document), document))
             published = row.state != CampaignState.DRAFT
             if published:
                 await self._check_stock(connection, row.id, live.id, document)
@@ -181,7 +178,6 @@ class Campaigns:
                 await repository.change_campaign(connection, row.id, document=document.to_json(), updated_at=now)
                 if published:
                     await self._publish_run(connection, row.id, live, document, now)
-                test = await self._locked_run(connection, row.id, RunKind.TEST)
                 await self._publish_run(connection, row.id, test, document, now)
                 latest = await repository.latest_version(connection, live.id)
             return Applied(document.slug, False, changes, latest.number if latest else None)
@@ -189,7 +185,7 @@ class Campaigns:
     async def publish(self, slug: str) -> CampaignSummary:
         """Draft to published: the first odds version of the live run. Publishing twice changes nothing."""
         async with writing(self._sql) as connection:
-            row = await self._row(connection, slug)
+            row, live, _ = await self._locked(connection, slug)
             document = parse_document(row.document)
             if row.state == CampaignState.DRAFT:
                 now = self._clock.now()
@@ -198,7 +194,6 @@ class Campaigns:
                         "The campaign would end before it starts.",
                         problems=(Problem("ends_at", "lies in the past; choose a later end"),),
                     )
-                live = await self._locked_run(connection, row.id, RunKind.LIVE)
                 await repository.change_campaign(connection, row.id, state=CampaignState.PUBLISHED, updated_at=now)
                 await self._publish_run(connection, row.id, live, document, now)
             elif row.state == CampaignState.ENDED:
@@ -234,8 +229,7 @@ class Campaigns:
     async def wipe_test(self, slug: str) -> None:
         """Forgets the test run: its draws, grants and stock. A new one begins under a new run id."""
         async with writing(self._sql) as connection:
-            row = await self._row(connection, slug)
-            test = await self._locked_run(connection, row.id, RunKind.TEST)
+            row, _, test = await self._locked(connection, slug)
             await self._units.wipe(connection, test.id)
             await repository.drop_run(connection, test.id)
             await self._start_test(connection, row.id, parse_document(row.document), self._clock.now())
@@ -252,7 +246,7 @@ class Campaigns:
 
     async def _turn(self, slug: str, allowed: set[CampaignState], to: CampaignState) -> CampaignSummary:
         async with writing(self._sql) as connection:
-            row = await self._row(connection, slug)
+            row, live, test = await self._locked(connection, slug)
             if row.state != to:
                 if row.state not in allowed:
                     raise Conflict(f"A campaign that is {row.state} cannot become {to}.")
@@ -260,8 +254,7 @@ class Campaigns:
                 values: dict[str, Any] = {"state": to, "updated_at": now}
                 if to == CampaignState.ENDED:
                     values["ended_at"] = now
-                for kind in (RunKind.LIVE, RunKind.TEST) if to == CampaignState.ENDED else (RunKind.LIVE,):
-                    run = await self._locked_run(connection, row.id, kind)
+                for run in (live, test) if to == CampaignState.ENDED else (live,):
                     await repository.bump_epoch(connection, run.id)
                 await repository.change_campaign(connection, row.id, **values)
             return await self._summary(connection, await self._row(connection, slug))
@@ -368,6 +361,21 @@ class Campaigns:
         if row is None:
             raise CampaignNotFound
         return row
+
+    async def _locked(self, connection: AsyncConnection, slug: str) -> tuple[Row[Any], Row[Any], Row[Any]]:
+        """The campaign with its live and its test run, as they are once nobody else draws from them or changes them."""
+        found = await self._row(connection, slug)
+        locked: set[str] = set()
+        while True:
+            live = await repository.find_run(connection, found.id, RunKind.LIVE)
+            test = await repository.find_run(connection, found.id, RunKind.TEST)
+            if live is None or test is None:
+                raise CampaignNotFound
+            if locked == {live.id, test.id}:
+                # Read after the locks were taken: a campaign may have ended while this waited for them.
+                return await self._row(connection, slug), live, test
+            locked = {live.id, test.id}
+            await exclusive(connection, *locked)
 
     async def _locked_run(self, connection: AsyncConnection, campaign_id: int, kind: RunKind) -> Row[Any]:
         run = await repository.find_run(connection, campaign_id, kind)

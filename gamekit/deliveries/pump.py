@@ -17,6 +17,7 @@ from gamekit.errors import Unavailable
 AWAY = (SQLAlchemyError, OSError, TimeoutError, Unavailable)
 """What is raised while SQL is away."""
 
+CANCEL_AGAIN_SECONDS = 0.2
 _log = structlog.get_logger()
 
 
@@ -44,9 +45,7 @@ class Pump:
     async def stop(self, grace_seconds: float) -> None:
         """Start nothing more, let what is under way end, and cancel what has not ended in time."""
         if self._loop is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+            await end(self._loop)
             self._loop = None
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=grace_seconds)
@@ -83,6 +82,22 @@ class Pump:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._told.wait()
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancels tasks, and returns once all have ended, however often that takes.
+
+    A driver that is cancelled in the middle of a call may raise an error of its own instead, which the task takes for a
+    server that is away, and goes on.
+    """
+    going = set(tasks)
+    while going:
+        for task in going:
+            task.cancel()
+        ended, going = await asyncio.wait(going, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.error("task_failed", task=task.get_name(), exc_info=error)
 
 
 async def keep_recording(record: Callable[[], Awaitable[bool]]) -> bool:

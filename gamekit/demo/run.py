@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -79,6 +80,9 @@ async def _serve(settings: Settings, secrets: Secrets, *, port: int, data_dir: P
     )
     facts = _facts(gamekit, secrets)
     server = _TellingServer(config, json.dumps(facts, ensure_ascii=False) if as_json else _sheet(facts))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn takes the signals over, and once it has ended raises them again; to end is what was asked for.
+        signal.signal(number, lambda *_: None)
     await server.serve()
     await emulator.close()
     if not server.started:
@@ -112,7 +116,12 @@ async def _prepare(gamekit: Gamekit, secrets: Secrets, path: Path) -> Secrets:
     made = await records.keys.create("Demo", ("draw", "read", "manage"))
     await Users(records.sql, records.clock).add(_email(), secrets.password, Role.OWNER)
     complete = Secrets(
-        secrets.secret_key, secrets.app_secret, secrets.verify_token, secrets.access_token, secrets.password, made.secret
+        secrets.secret_key,
+        secrets.app_secret,
+        secrets.verify_token,
+        secrets.access_token,
+        secrets.password,
+        made.secret,
     )
     _save(path, complete)
     return complete

@@ -93,6 +93,8 @@ class Engine:
         self._asked: dict[tuple[Name, str | Account, str], Call] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._latest: dict[str, tuple[int, int]] = {}
+        """Per run, the epoch and the highest number in it that this process knows to be taken."""
 
     async def draw(
         self, name: Name, account: Account, *, source: str | None, key: str, count: int, body_hash: str
@@ -206,6 +208,7 @@ class Engine:
     async def _reserve(self, view: RunView, calls: list[Call]) -> list[Held]:
         now = self._clock.now()
         asks = self._asks(view, calls, now)
+        taken = await self._taken(view)
         try:
             replies = await self._gate.reserve(view.run, self._terms(view, asks, now), asks)
         except (OSError, RedisError):
@@ -217,6 +220,15 @@ class Engine:
             await self._recovery.resync(view, above=replies.epoch)
             self._again(calls)
             return []
+        numbers = [reply.reservation.seq for reply in replies.replies if isinstance(reply, Reserved)]
+        if numbers and min(numbers) <= taken:
+            # It counts from where it was before: an older state was put back, and no index proves caps and wins.
+            log.warning("gate_went_back", run=view.run, epoch=view.epoch, taken=taken)
+            await self._recovery.resync(view, above=view.epoch)
+            self._again(calls)
+            return []
+        if numbers:
+            self._latest[view.run] = max(self._latest[view.run], (view.epoch, max(numbers)))
         reserved: list[Held] = []
         others: defaultdict[type[Reply], list[Call]] = defaultdict(list)
         waiting: dict[int, int] = {}
@@ -233,6 +245,14 @@ class Engine:
         if others:
             await self._ask_the_ledger(view, others, waiting, now)
         return reserved
+
+    async def _taken(self, view: RunView) -> int:
+        """A number of this epoch below which the gate will not count, if it never went back."""
+        epoch, number = self._latest.get(view.run, (0, 0))
+        if epoch < view.epoch:
+            epoch, number = view.epoch, await self._ledger.last_number(view.run, view.epoch)
+            self._latest[view.run] = max(self._latest.get(view.run, (0, 0)), (epoch, number))
+        return number if epoch == view.epoch else 0
 
     def _asks(self, view: RunView, calls: list[Call], now: datetime) -> list[Ask]:
         now_us = micros(now)
@@ -298,12 +318,15 @@ class Engine:
     ) -> None:
         """Where the gate could not decide alone: unknown players, refusals, and keys it says were decided."""
         asked = [call for calls in others.values() for call in calls]
+        ids = sorted({call.player_id for call in (*others.get(Unknown, ()), *others.get(Refused, ()))})
+        truths: dict[int, PlayerTruth] = {}
+        if ids:
+            # Before the keys are looked up: else a key that lands in between could be what a refusal is told for.
+            truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallbacks=view.fallbacks)
         open_ones = set(map(id, await self._replay(view, asked)))
         unknown = [call for call in others.get(Unknown, ()) if id(call) in open_ones]
         refused = [call for call in others.get(Refused, ()) if id(call) in open_ones]
         if unknown or refused:
-            ids = sorted({call.player_id for call in (*unknown, *refused)})
-            truths = await self._ledger.truths(view.run, ids, day=view.day(now), fallbacks=view.fallbacks)
             if unknown:
                 await self._gate.learn(
                     view.run, view.epoch, {call.player_id: truths[call.player_id] for call in unknown}

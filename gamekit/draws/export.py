@@ -15,7 +15,7 @@ from gamekit.campaigns.schemas import parse_document
 from gamekit.campaigns.views import RunView
 from gamekit.draws.book import Book
 from gamekit.draws.calls import alias
-from gamekit.draws.history import rows_after
+from gamekit.draws.history import last_stamp, rows_after
 from gamekit.ids import draw_id
 from gamekit.players.models import Grant
 from gamekit.storage.sql import reading
@@ -29,13 +29,18 @@ async def export_lines(sql: AsyncEngine, book: Book, slug: str, kind: RunKind) -
 
     Raises `CampaignNotFound` before the first chunk.
     """
+    # The end is fixed before the header is read: every version and grant that a line relies on is in the header then.
+    run = (await book.reload((slug, kind))).run
+    async with reading(sql) as connection:
+        end = await last_stamp(connection, run)
     view = await book.reload((slug, kind))
     async with reading(sql) as connection:
         yield orjson.dumps(await _header(connection, view)) + b"\n"
     after = (0, 0)
-    while True:
+    while view.run == run:
         async with reading(sql) as connection:
-            rows = await rows_after(connection, view.run, view.epoch, after=after, limit=CHUNK)
+            found = await rows_after(connection, run, view.epoch, after=after, limit=CHUNK)
+        rows = [row for row in found if (row.epoch, row.seq) <= end]
         if not rows:
             return
         yield b"".join(orjson.dumps(_line(view, row)) + b"\n" for row in rows)

@@ -64,6 +64,18 @@ async def rows_after(
     return rows
 
 
+async def last_stamp(connection: AsyncConnection, run: str) -> Cursor:
+    """The highest (epoch, seq) of the run by now, voids too; (0, 0) where there is none."""
+    statement = (
+        select(draws.c.epoch, draws.c.seq)
+        .where(draws.c.run_id == run)
+        .order_by(draws.c.epoch.desc(), draws.c.seq.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    return (row.epoch, row.seq) if row else (0, 0)
+
+
 async def page(connection: AsyncConnection, run: str, epoch: int, *, after: Cursor, limit: int) -> LedgerPage:
     """The next `limit` rows without the voids. A request cut by the page's end is read whole."""
     rows = await rows_after(connection, run, epoch, after=after, limit=limit)

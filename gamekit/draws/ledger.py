@@ -10,15 +10,16 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Table
+from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gamekit.clock import from_micros, micros
 from gamekit.draws import statements
 from gamekit.draws.gate import PlayerTruth
 from gamekit.draws.models import Draw
-from gamekit.draws.reservations import Memo, Outcome, Reservation
+from gamekit.draws.reservations import NAMELESS, Memo, Outcome, Reservation
 from gamekit.storage.bulk import Driver, Statement, is_bad_row, is_collision, transaction
+from gamekit.storage.sql import reading
 
 draws: Table = Draw.__table__  # type: ignore[attr-defined]
 
@@ -191,8 +192,14 @@ class Ledger:
         if len(reservations) > 1:
             return [(await self.void([reservation]))[0] for reservation in reservations]
         refused = reservations[0]
-        memo = refused.memo._replace(source="?", key="?", body_hash="?")
+        memo = refused.memo._replace(source=NAMELESS, key=NAMELESS, body_hash=NAMELESS)
         return await self.void([refused._replace(memo=memo)])
+
+    async def last_number(self, run: str, epoch: int) -> int:
+        """The highest number of this epoch in the ledger, voids too; 0 where there is none."""
+        highest = select(func.max(draws.c.seq)).where(draws.c.run_id == run, draws.c.epoch == epoch)
+        async with reading(self._sql) as connection:
+            return (await connection.execute(highest)).scalar() or 0
 
     async def requests(self, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Reservation]:
         """The landed requests among these (run, source, key)."""

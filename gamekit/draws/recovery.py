@@ -81,15 +81,24 @@ class Recovery:
         async with reading(self._sql) as connection:
             runs = await repository.open_runs(connection)
         count = 0
+        failed: Exception | None = None
         for run, epoch in runs:
-            now_ms = micros(self._clock.now()) // 1000
-            pending, overdue = await self._gate.overdue(run, epoch, now_ms=now_ms)
-            metrics.PENDING.labels(run).set(max(pending, 0))
-            if overdue:
-                log.warning("reservations_overdue", run=run, count=len(overdue))
-                await self.resolve(overdue)
-                count += len(overdue)
+            try:
+                count += await self._sweep(run, epoch)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one run, the others are swept
+                failed = error
+        if failed is not None:
+            raise failed
         return count
+
+    async def _sweep(self, run: str, epoch: int) -> int:
+        now_ms = micros(self._clock.now()) // 1000
+        pending, overdue = await self._gate.overdue(run, epoch, now_ms=now_ms)
+        metrics.PENDING.labels(run).set(max(pending, 0))
+        if overdue:
+            log.warning("reservations_overdue", run=run, count=len(overdue))
+            await self.resolve(overdue)
+        return len(overdue)
 
     async def advance_marks(self) -> None:
         """Keeps the next re-sync of every run short."""

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from gamekit.ids import draw_id
 
+NAMELESS = "?"
+"""In a void, what stands for the source and key of a request whose own the database refused."""
+
 
 class Reason(StrEnum):
     """Why the prize awarded is not the one picked."""

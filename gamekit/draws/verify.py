@@ -16,7 +16,7 @@ import orjson
 
 from gamekit.campaigns.document import Chances, Limits, Release
 from gamekit.campaigns.release import local_day, released
-from gamekit.draws.reservations import Reason
+from gamekit.draws.reservations import NAMELESS, Reason
 from gamekit.ids import Stamp, parse_draw_id
 from gamekit.odds.fairness import odds_hash
 from gamekit.odds.pick import pick
@@ -174,6 +174,8 @@ class _Checker:
         )
 
     def _check_rest(self, row: dict[str, Any], version: _Version, created: datetime) -> str | None:
+        if not isinstance(row["void"], bool):
+            return "void must be true or false"
         if row["void"]:
             self._note_void(row, version)
             return None
@@ -197,7 +199,7 @@ class _Checker:
     def _check_pick(self, row: dict[str, Any], version: _Version) -> str | None:
         if row["picked"] not in version.rules or row["prize"] not in version.rules:
             return "picked and prize must be prizes of the odds version"
-        if self._seed is None:
+        if self._seed is None or (row["void"] is True and row["key"] == NAMELESS):
             return None
         proven = pick(
             self._seed,
@@ -253,11 +255,15 @@ class _Checker:
 
     def _check_chance(self, row: dict[str, Any], version: _Version, created: datetime, player: _Player) -> str | None:
         chance = (row["player"], row["chance"])
+        if row["chance"] < 1:
+            return f"chance {row['chance']} is not a chance's number"
         if chance in self._chances:
             return f"chance {row['chance']} of this player is used twice"
         self._chances.add(chance)
         chances, granted = version.chances, self._grants.get(row["player"], 0)
         player.used += 1
+        if (row.get("granted") or chances.per_day is None) and (row["day"], row["day_number"]) != (None, None):
+            return "day and day_number belong to a chance of a day's allowance, which this is not"
         if row.get("granted"):
             player.granted += 1
             if player.granted > granted:
@@ -327,6 +333,8 @@ class _Checker:
                 needed = stock
             case Reason.NOT_RELEASED:
                 needed = None if stock is None else self._released(version, picked, stock, created - CLOCK_SKEW)
+                if needed == stock and stock is not None:
+                    return f"all {stock} of {picked!r} were released by created_at"
             case Reason.CAPPED:
                 needed, taken = version.rules[picked].per_player, player.held[picked]
             case Reason.WIN_LIMIT:

@@ -33,7 +33,8 @@ from gamekit.storage.redis import open_redis
 from gamekit.storage.sql import open_database
 from gamekit.storage.vault import Vault
 
-SECRET = "a secret of the tests, long enough for a key"
+SECRET = "s" * 40
+"""What vaults of tests are locked with."""
 SLUG = "spring"
 CHANNEL = "messenger"
 

@@ -39,10 +39,10 @@ class Proxy:
     fired: int = 0
     """How many connections a rule has broken so far."""
     _rules: list[_Rule] = field(default_factory=list)
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _open: bool = True
     _delay: float = 0.0
-    _loop: asyncio.AbstractEventLoop | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
     host = "127.0.0.1"
 
@@ -57,14 +57,14 @@ class Proxy:
     def shut(self) -> None:
         """Break every connection and take no more: the server is away, or this client is dead."""
         self._open = False
-        assert self._loop is not None
+        assert self.loop is not None
         done = threading.Event()
 
         def drop() -> None:
-            self._drop_all()
+            self.drop_all()
             done.set()
 
-        self._loop.call_soon_threadsafe(drop)
+        self.loop.call_soon_threadsafe(drop)
         done.wait(5)
 
     def open(self) -> None:
@@ -73,11 +73,11 @@ class Proxy:
         self._delay = 0.0
         self._open = True
 
-    def _drop_all(self) -> None:
-        for writer in list(self._writers):
+    def drop_all(self) -> None:
+        for writer in list(self.writers):
             writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._open:
             writer.transport.abort()
             return
@@ -87,7 +87,7 @@ class Proxy:
             writer.transport.abort()
             return
         mute = asyncio.Event()
-        self._writers |= {writer, upstream}
+        self.writers |= {writer, upstream}
         there = asyncio.create_task(self._forward(reader, upstream, mute))
         back = asyncio.create_task(self._back(upstream_reader, writer, mute))
         try:
@@ -98,11 +98,9 @@ class Proxy:
             await asyncio.gather(there, back, return_exceptions=True)
             for one in (writer, upstream):
                 one.transport.abort()
-                self._writers.discard(one)
+                self.writers.discard(one)
 
-    async def _forward(
-        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, mute: asyncio.Event
-    ) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, mute: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 20):
                 if self._delay:
@@ -143,16 +141,16 @@ def proxied(host: str, port: int) -> Iterator[Proxy]:
     async def main() -> None:
         nonlocal stop
         stop = asyncio.Event()
-        server = await asyncio.start_server(proxy._serve, proxy.host, 0)
+        server = await asyncio.start_server(proxy.serve, proxy.host, 0)
         proxy.port = server.sockets[0].getsockname()[1]
-        proxy._loop = asyncio.get_running_loop()
+        proxy.loop = asyncio.get_running_loop()
         started.set()
         await stop.wait()
         server.close()
-        proxy._drop_all()
+        proxy.drop_all()
         # Every connection ends by itself once it is dropped.
         for _ in range(50):
-            if not proxy._writers:
+            if not proxy.writers:
                 break
             await asyncio.sleep(0.01)
 
@@ -162,6 +160,6 @@ def proxied(host: str, port: int) -> Iterator[Proxy]:
     try:
         yield proxy
     finally:
-        assert proxy._loop is not None
-        proxy._loop.call_soon_threadsafe(stop.set)
+        assert proxy.loop is not None
+        proxy.loop.call_soon_threadsafe(stop.set)
         thread.join(10)

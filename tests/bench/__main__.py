@@ -10,9 +10,10 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 import structlog
 import uvloop
@@ -22,7 +23,7 @@ from tests.bench import engine, gate, growth, machine, report, resync, web
 from tests.bench.database import connect
 from tests.bench.samples import FULL, QUICK, Effort, Figure
 
-Measure = Callable[[PostgresServer, Effort], Awaitable[list[Figure]]]
+Measure = Callable[[PostgresServer, Effort], Coroutine[Any, Any, list[Figure]]]
 MEASURES: dict[str, Measure] = {
     "engine": engine.measure,
     "gate": gate.measure,

@@ -1,4 +1,7 @@
-"""The least a JSON service does: a bare Starlette route that gives back what it was posted. `python -m tests.bench.echo PORT`"""
+"""The least a JSON service does: a bare Starlette route that gives back what it was posted.
+
+Run as `python -m tests.bench.echo PORT`.
+"""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ reads no reply, and its requests share one key; ours are made, packed, read and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
 from gamekit.draws.engine import IN_FLIGHT
-from gamekit.draws.gate import Ask, Gate, Reserved
-from gamekit.draws.gate.gate import Terms
+from gamekit.draws.gate import Ask, Gate, Reserved, Terms
 from gamekit.draws.reservations import Memo
 from gamekit.entropy import SystemEntropy
 from gamekit.ids import nonces
@@ -130,10 +130,8 @@ async def _one_draw(server: ValkeyServer) -> list[bytes]:
     recorder = _Recorder()
     gate = Gate(recorder)  # type: ignore[arg-type]
     ask = Ask(_PLACEHOLDER.decode(), _PLAYER, True, _memo("key-1"))
-    try:
+    with contextlib.suppress(_Recorded):
         await gate.reserve(RUN, TERMS, [ask])
-    except _Recorded:
-        pass
     client = open_redis(server.url)
     assert await client.script_load(gate._reserve._source) == gate._reserve._digest
     await client.aclose()

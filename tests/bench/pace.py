@@ -1,5 +1,7 @@
-"""Open-loop load: requests leave at set times whether or not earlier ones were answered, and each one's time counts from
-when it should have left. So a server that stalls is charged for everybody who would have come meanwhile.
+"""Open-loop load: requests leave at set times, whether or not earlier ones were answered.
+
+Each one's time counts from when it should have left, so a server that stalls is charged for everybody who would have
+come meanwhile.
 
 `python -m tests.bench.pace '{…}'` prints one JSON line. One thread sends, another reads: a thread's sleep is precise to
 some 0.1 ms, an event loop's timers only to 1 ms.

@@ -34,7 +34,7 @@ FROM (SELECT n, 1 + (n - 1) / $4 AS chance,
 
 
 async def load_past(sql_url: str, view: RunView, rows: int, now: datetime) -> int:
-    """Gives a run that nobody drew from yet `rows` draws; returns how many players made them, called p1, p2, …"""
+    """Gives a run that nobody drew from yet `rows` draws; returns how many players, called p1, p2 and so on, made them."""
     players = rows // DRAWS_PER_PLAYER
     connection = await connect(sql_url)
     try:

@@ -1,5 +1,6 @@
-"""The pause that players see while the gate is rebuilt: FLUSHALL in the middle of steady draws, and the longest that any
-draw took from when its player asked.
+"""The pause that players see while the gate is rebuilt.
+
+FLUSHALL comes in the middle of steady draws; the pause is the longest that any draw took from when its player asked.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
             # Once for the whole ledger; recovery then looks every few seconds at what is new, as in production.
             began = perf_counter()
             view = await ours.view(SLUG)
-            await ours.gamekit.records.ledger.advance_marks(
+            await ours.gamekit.records.units.advance_marks(
                 view.run, [key for key, stock in view.stock.items() if stock]
             )
             first.append(round(perf_counter() - began, 3))
@@ -78,7 +79,7 @@ async def _flush_once(ours: Stand, players: int) -> tuple[float, float]:
         await ours.gamekit.redis.flushall()
         return at
 
-    at, *waits = await asyncio.gather(flush(), *(one(number) for number in range(total)))
+    at, waits = await asyncio.gather(flush(), asyncio.gather(*(one(number) for number in range(total))))
     # Whoever asked shortly before may have been under way when it happened.
     before = [waited for due, waited in waits if due < at - 0.1]
     return max(before), max(waited for due, waited in waits if due >= at - 0.1)

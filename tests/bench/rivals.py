@@ -1,10 +1,11 @@
-"""The draws that gamekit is compared with, each in its best plain form: the same prizes and weights, no limits per player,
-no replay of a request, no proof.
+"""The draws that gamekit is compared with, each in its best plain form.
+
+They have the same prizes and weights, and none of the rest: no limits per player, no replay of a request, no proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import asyncpg
@@ -51,9 +52,6 @@ class ForUpdate:
                     prize = FALLBACK
             await connection.execute("INSERT INTO draws (key, player, prize) VALUES ($1, $2, $3)", key, player, prize)
 
-    async def drawn(self) -> int:
-        return int(await self._pool.fetchval("SELECT count(*) FROM draws"))
-
     async def close(self) -> None:
         await self._pool.close()
 
@@ -68,8 +66,9 @@ class UnderLock:
     @classmethod
     async def open(cls, redis_url: str, random: Random) -> UnderLock:
         redis = Redis.from_url(redis_url)
-        stock: Mapping[str, int] = {key: STOCK for key in WEIGHTS if key != FALLBACK}
-        await redis.hset("stock", mapping=dict(stock))
+        for key in WEIGHTS:
+            if key != FALLBACK:
+                await redis.hset("stock", key, str(STOCK))
         return cls(redis, random)
 
     async def draw(self, key: str, player: str) -> None:
@@ -77,16 +76,12 @@ class UnderLock:
             stock = await self._redis.hgetall("stock")
             prize = _choose(self._random, list(WEIGHTS), list(WEIGHTS.values()))
             pipeline = self._redis.pipeline()
+            if prize != FALLBACK and not int(stock[prize.encode()]):
+                prize = FALLBACK
             if prize != FALLBACK:
-                if int(stock[prize.encode()]):
-                    pipeline.hincrby("stock", prize, -1)
-                else:
-                    prize = FALLBACK
-            pipeline.hset("draws", key, f"{player} {prize}")
+                pipeline.execute_command("HINCRBY", "stock", prize, -1)
+            pipeline.execute_command("HSET", "draws", key, f"{player} {prize}")
             await pipeline.execute()
-
-    async def drawn(self) -> int:
-        return int(await self._redis.hlen("draws"))
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -12,6 +12,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+STUCK_SECONDS = 60.0
+"""How long after a sample's end a call may still be without its answer."""
 Side = Callable[[], Awaitable[float]]
 
 
@@ -73,5 +75,6 @@ async def rate(callers: int, seconds: float, call: Callable[[int, int], Awaitabl
             made += 1
         return made
 
-    made = sum(await asyncio.gather(*(caller(number) for number in range(callers))))
+    async with asyncio.timeout(seconds + STUCK_SECONDS):
+        made = sum(await asyncio.gather(*(caller(number) for number in range(callers))))
     return made / (perf_counter() - began)

@@ -21,7 +21,7 @@ from gamekit.campaigns.service import Campaigns
 from gamekit.campaigns.views import RunView
 from gamekit.config import load_settings
 from gamekit.coupons.repository import Pools
-from gamekit.draws.engine import Landed
+from gamekit.draws.calls import Landed
 from gamekit.main import Gamekit, build
 from gamekit.plugin import CampaignView, GameOptions, Layout, Manifest, Outcome, Reveal
 from gamekit.storage.sql import reading
@@ -52,7 +52,7 @@ class Board:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stand:
     """One engine with what it stands on."""
 
@@ -60,6 +60,8 @@ class Stand:
     campaigns: Campaigns
     gate: ValkeyServer
     sql_url: str
+    answered: int = 0
+    """Draws made here."""
 
     async def publish(self, slug: str, **changes: Any) -> RunView:
         """Publishes the campaign that the rivals draw from too, with `changes`."""
@@ -79,6 +81,7 @@ class Stand:
             (slug, RunKind.LIVE), (CHANNEL, player), source="api:bench", key=key, count=1, body_hash=BODY_HASH
         )
         assert isinstance(answer, Landed), answer
+        self.answered += 1
 
     def sampler(
         self, slug: str, seconds: float, *, player: Callable[[str, int, int], str] | None = None
@@ -140,7 +143,7 @@ async def stand(postgres: PostgresServer) -> AsyncIterator[Stand]:
             clock=records.clock,
             entropy=records.entropy,
             games={Board.manifest.key: Board()},
-            units=records.ledger,
+            units=records.units,
             pools=Pools(),
         )
         await gamekit.start()

@@ -1,8 +1,7 @@
-"""Durable draws over HTTP: `gamekit serve` with one worker, against a bare echo on the same server software, by wrk; and how
-long an answer takes at half the top rate.
+"""Durable draws over HTTP: `gamekit serve` with one worker, against a bare echo on the same server software, by wrk.
 
-Every draw is authorised, has an Idempotency-Key, and wins: so each commits a ledger row with a unit of stock, and a
-delivery for the player's channel.
+And how long an answer takes at half the top rate. Every draw is authorised, has an Idempotency-Key, and wins: so each
+commits a ledger row with a unit of stock, and a delivery for the player's channel.
 """
 
 from __future__ import annotations
@@ -76,22 +75,29 @@ async def measure(postgres: PostgresServer, effort: Effort) -> list[Figure]:
         )
         echo = Target(stack.enter_context(_served("-m", "tests.bench.echo", env={})), "/echo")
         latencies: list[dict[str, float]] = []
+        answered = 0.0
 
         async def draws() -> float:
-            return await _wrk(ours, effort.seconds)
+            nonlocal answered
+            found = await _wrk(ours, effort.seconds)
+            answered += found["requests"]
+            return found["requests"] / found["seconds"]
 
         async def echoes() -> float:
-            return await _wrk(echo, effort.seconds)
+            found = await _wrk(echo, effort.seconds)
+            return found["requests"] / found["seconds"]
 
-        top = await draws()
-        await echoes()
+        # The first samples do not count.
+        await interleaved(1, draws, echoes)
         rounds = []
         for _ in range(effort.pairs):
             [(drawn, echoed)] = await interleaved(1, draws, echoes)
             rounds.append((drawn, echoed))
-            top = drawn
-            latencies.append(await _paced(ours, top / 2, effort.seconds + 1))
+            latencies.append(await _paced(ours, drawn / 2, effort.seconds + 1))
+            answered += latencies[-1]["answered"]
         rows, owed = await _written(sql_url)
+    # What wrk had under way when its time was up is there as well.
+    assert rows >= answered, f"{answered} answers, {rows} rows"
     assert owed == rows, f"{rows} draws owe {owed} deliveries"
     return [
         Figure(
@@ -165,16 +171,16 @@ def _answers(port: int) -> bool:
         return False
 
 
-async def _wrk(target: Target, seconds: int) -> float:
-    """Requests per second, all of them answered as they should."""
+async def _wrk(target: Target, seconds: int) -> dict[str, float]:
+    """What wrk tells of a sample in which all requests were answered as they should."""
     script = Path(__file__).with_name("wrk.lua")
     options = ["-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--timeout", "10s", "-s", str(script)]
     own = [target.path, target.secret, f"w{next(_marks)}", str(PLAYERS)]
     told = await asyncio.to_thread(_output, ["wrk", *options, f"http://{HOST}:{target.port}", "--", *own])
-    found = json.loads(told.splitlines()[-1])
+    found: dict[str, float] = json.loads(told.splitlines()[-1])
     assert not found["refused"], found
     assert not found["broken"], found
-    return float(found["requests"] / found["seconds"])
+    return found
 
 
 async def _paced(target: Target, rate: float, seconds: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.release import local_day, released
 from gamekit.campaigns.schemas import CampaignDocument, parse_document
 from gamekit.coupons.models import Coupon
-from gamekit.draws.engine import Landed, alias
+from gamekit.draws.calls import Landed, alias
 from gamekit.draws.ledger import draws
 from gamekit.ids import draw_id
 from gamekit.odds.pick import pick
@@ -108,7 +108,9 @@ async def _read(connection: AsyncConnection, slug: str, kind: RunKind) -> Ledger
     versions = list(await repository.all_versions(connection, run.id))
     grants = Grant.__table__  # type: ignore[attr-defined]
     given = await connection.execute(
-        select(grants.c.player_id, func.sum(grants.c.chances)).where(grants.c.run_id == run.id).group_by(grants.c.player_id)
+        select(grants.c.player_id, func.sum(grants.c.chances))
+        .where(grants.c.run_id == run.id)
+        .group_by(grants.c.player_id)
     )
     coupons = Coupon.__table__  # type: ignore[attr-defined]
     pool = await connection.execute(
@@ -187,7 +189,9 @@ def _chances(ledger: Ledger) -> None:
         chances = [row.chance for row in rows]
         must(len(set(chances)) == len(chances), "I3", f"player {player} used a chance twice: {chances}")
         granted = sum(row.granted for row in rows)
-        must(granted <= ledger.grants[player], "I3", f"player {player} used {granted} of {ledger.grants[player]} grants")
+        must(
+            granted <= ledger.grants[player], "I3", f"player {player} used {granted} of {ledger.grants[player]} grants"
+        )
         _limits(ledger, player, rows)
 
 
@@ -199,7 +203,9 @@ def _limits(ledger: Ledger, player: int, rows: Iterable[Row[Any]]) -> None:
         chances = document.chances
         if not row.granted:
             base += 1
-            must(chances.total is None or base <= chances.total, "I3", f"player {player} drew {base} of {chances.total}")
+            must(
+                chances.total is None or base <= chances.total, "I3", f"player {player} drew {base} of {chances.total}"
+            )
             if chances.per_day is not None:
                 days[row.day] += 1
                 must(days[row.day] <= chances.per_day, "I3", f"player {player} drew {days[row.day]} times on {row.day}")
@@ -207,7 +213,11 @@ def _limits(ledger: Ledger, player: int, rows: Iterable[Row[Any]]) -> None:
             continue
         won[row.prize] += 1
         cap, most = document.prize(row.prize).per_player, document.limits.wins_per_player
-        must(cap is None or won[row.prize] <= cap, "I3", f"player {player} won {row.prize} {won[row.prize]} times, cap {cap}")
+        must(
+            cap is None or won[row.prize] <= cap,
+            "I3",
+            f"player {player} won {row.prize} {won[row.prize]} times, cap {cap}",
+        )
         must(most is None or won.total() <= most, "I3", f"player {player} won {won.total()} times, limit {most}")
 
 
@@ -247,7 +257,11 @@ def _picks(ledger: Ledger, view: Any) -> None:
 def _closed(ledger: Ledger, witness: Witness) -> None:
     for row in ledger.rows:
         version = ledger.version_at(row.epoch)
-        must(row.version == version.number, "I7", f"version {row.version} in epoch {row.epoch} of version {version.number}")
+        must(
+            row.version == version.number,
+            "I7",
+            f"version {row.version} in epoch {row.epoch} of version {version.number}",
+        )
         for since, until in witness.closed:
             inside = row.epoch >= since and (until is None or row.epoch < until)
             must(not inside, "I7", f"a draw in epoch {row.epoch}, closed from {since} to {until}")
@@ -258,7 +272,9 @@ async def chances_of(sql: AsyncEngine, slug: str, kind: RunKind, player: str, no
     ledger = await read(sql, slug, kind)
     async with reading(sql) as connection:
         number = (
-            await connection.execute(select(people.c.id).where(people.c.channel == "messenger", people.c.external_id == player))
+            await connection.execute(
+                select(people.c.id).where(people.c.channel == "messenger", people.c.external_id == player)
+            )
         ).scalar_one_or_none()
     document = ledger.documents[max(ledger.documents)]
     chances = document.chances

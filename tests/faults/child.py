@@ -20,7 +20,7 @@ from gamekit.clock import SystemClock
 from gamekit.deliveries.metrics import DeliveryMetrics
 from gamekit.deliveries.relay import Relay, RelayPolicy
 from gamekit.deliveries.repository import Outbox
-from gamekit.draws.engine import Landed
+from gamekit.draws.calls import Landed
 from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
 from gamekit.entropy import SystemEntropy

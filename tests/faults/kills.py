@@ -6,16 +6,15 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
-from sqlalchemy import insert, select
+from sqlalchemy import Table, func, insert, select
 
 from gamekit.deliveries.models import Delivery, DeliveryKind, DeliveryState
 from gamekit.deliveries.repository import Owing, owe
-from gamekit.draws.engine import Landed
+from gamekit.draws.calls import Landed
 from gamekit.draws.verify import verify
 from gamekit.players.models import Player
 from gamekit.storage.sql import open_database, reading, writing
@@ -24,6 +23,8 @@ from tests.faults.checks import Witness, check, must
 from tests.faults.child import draw_until_killed, queue, relay_until_killed, start
 from tests.faults.world import App, campaign, recovering, running
 
+deliveries: Table = Delivery.__table__  # type: ignore[attr-defined]
+players: Table = Player.__table__  # type: ignore[attr-defined]
 UNDER_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
@@ -79,14 +80,17 @@ async def everything_comes_back(app: App, slug: str, witness: dict[str, str], co
         must(isinstance(again, Landed) and again.reservation.draw_id(0) == ids, "I2", f"{key} was {ids}, is {again}")
     used = Counter(row.player_id for row in ledger.rows)
     async with reading(app.sql) as connection:
-        people = (await connection.execute(select(Player).where(Player.channel == "messenger"))).all()  # type: ignore[arg-type]
+        people = (await connection.execute(select(players).where(players.c.channel == "messenger"))).all()
     for person in people:
         left = 3 - used[person.id] if person.id in used else 0
         for place in range(left):
             answer = await app.draw(slug, person.external_id, f"{person.external_id}/last{place}")
             must(isinstance(answer, Landed), "I5", f"player {person.external_id} lost a chance: {answer}")
     ledger = await check(app.sql, slug, Witness())
-    units = sorted(row.unit for row in ledger.rows if row.unit)
+    free = max((row.unit for row in ledger.rows), default=0) - len(ledger.rows)
+    await asyncio.gather(*(app.landed(slug, f"{slug}-new-{place}", f"new-{place}") for place in range(free)))
+    ledger = await check(app.sql, slug, Witness())
+    units = sorted(row.unit for row in ledger.rows)
     must(units == list(range(1, len(units) + 1)), "I5", "a unit never came back")
     await app.campaigns.end(slug)
     counts["verified"] += verify(await app.export(slug)).draws
@@ -120,29 +124,34 @@ async def owed(engine: Any, seed: int, messages: int) -> int:
     """Owes each of so many new players a message and a tag; the id before the first of them."""
     now = datetime.now(UTC)
     async with writing(engine) as connection:
-        last = max((await connection.execute(select(Delivery.id))).scalars(), default=0)
+        last = (await connection.execute(select(func.max(deliveries.c.id)))).scalar()
         people = [
-            {"channel": PAGE.channel, "external_id": f"{seed % 10**6:06}{n:06}", "created_at": now} for n in range(messages)
+            {"channel": PAGE.channel, "external_id": f"{seed % 10**6:06}{n:06}", "created_at": now}
+            for n in range(messages)
         ]
-        ids = (await connection.execute(insert(Player).returning(Player.id), people)).scalars().all()  # type: ignore[call-overload]
-        body: Callable[[int], dict[str, Any]] = lambda n: {"message": {"type": "text", "text": f"{seed}-{n}"}}  # noqa: E731
-        await owe(connection, [Owing(PAGE.channel, one, DeliveryKind.MESSAGE, body(one)) for one in ids], now)
+        ids = (await connection.execute(insert(players).returning(players.c.id), people)).scalars().all()
+        await owe(
+            connection,
+            [
+                Owing(PAGE.channel, one, DeliveryKind.MESSAGE, {"message": {"type": "text", "text": f"{seed}-{one}"}})
+                for one in ids
+            ],
+            now,
+        )
         await owe(connection, [Owing(PAGE.channel, one, DeliveryKind.TAG, {"tag": "won"}) for one in ids], now)
     return int(last or 0)
 
 
 async def any_under_way(engine: Any) -> bool:
     async with reading(engine) as connection:
-        statement = select(Delivery.id).where(Delivery.state.in_(UNDER_WAY)).limit(1)  # type: ignore[attr-defined]
+        statement = select(deliveries.c.id).where(deliveries.c.state.in_(UNDER_WAY)).limit(1)
         return (await connection.execute(statement)).first() is not None
 
 
-async def reconcile(
-    engine: Any, platform: httpx2.AsyncClient, first: int, messages: int, counts: Counter[str]
-) -> None:
+async def reconcile(engine: Any, platform: httpx2.AsyncClient, first: int, messages: int, counts: Counter[str]) -> None:
     """Each message arrived once, or not at all and its row says unknown; each row ended, with a reason unless sent."""
     async with reading(engine) as connection:
-        rows = (await connection.execute(select(Delivery).where(Delivery.id > first))).all()  # type: ignore[operator, arg-type]
+        rows = (await connection.execute(select(deliveries).where(deliveries.c.id > first))).all()
     arrived = Counter(
         one["body"]["message"]["text"] for one in (await platform.get("/_sent")).json() if one["kind"] == "message"
     )
@@ -150,7 +159,9 @@ async def reconcile(
     found = [row for row in rows if row.kind == DeliveryKind.MESSAGE]
     must(len(found) == messages, "I8", f"{len(found)} of {messages} messages are in the outbox")
     for row in rows:
-        must(row.state in (DeliveryState.SENT, DeliveryState.UNKNOWN), "I8", f"{row.kind} {row.id} ended as {row.state}")
+        must(
+            row.state in (DeliveryState.SENT, DeliveryState.UNKNOWN), "I8", f"{row.kind} {row.id} ended as {row.state}"
+        )
         must(row.state == DeliveryState.SENT or row.reason, "I8", f"{row.id} is unknown without a reason")
         must(row.kind == DeliveryKind.MESSAGE or row.state == DeliveryState.SENT, "I8", f"tag {row.id} is {row.state}")
     sent = [row for row in found if row.state == DeliveryState.SENT]

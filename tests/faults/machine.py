@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
+from asyncpg import InterfaceError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from asyncpg import InterfaceError
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gamekit.campaigns.models import RunKind
 from gamekit.campaigns.schemas import CampaignDocument, parse_document
 from gamekit.draws import engine as engine_module
-from gamekit.draws.engine import Answer, Landed, RefusalCode
+from gamekit.draws.calls import Answer, Landed, RefusalCode
 from gamekit.draws.verify import verify
 from gamekit.errors import InvalidInput, KeyReused, Unavailable
 from gamekit.storage.sql import open_database
@@ -89,6 +89,7 @@ class DrawMachine(RuleBasedStateMachine):
         self.copies: list[dict[bytes, bytes]] = []
         self.files: list[bytes] = []
         self.grants = count()
+        self.turn = 0
         self.codes = 0
 
     def new_app(self) -> App:
@@ -191,7 +192,7 @@ class DrawMachine(RuleBasedStateMachine):
 
     async def together(self, wanted: list[tuple[int, RunKind, int, int, int]]) -> None:
         calm = self.calm
-        await self.attend(self.begin_tasks([self.ask(self.apps[app], *rest, calm=calm) for app, *rest in wanted]))
+        await self.attend(self.begin_tasks([self.ask(self.apps[one[0]], *one[1:], calm=calm) for one in wanted]))
 
     async def attend(self, tasks: list[asyncio.Task[None]]) -> None:
         """Waits for these. Where they wait for what a dead process reserved, its deadline passes and a sweep comes by."""
@@ -210,11 +211,20 @@ class DrawMachine(RuleBasedStateMachine):
         """Nothing is set to break, and nobody holds reservations that a player would have to wait for."""
         return not self.tasks
 
-    @rule(wanted=st.lists(st.tuples(kinds, players, keys, sizes), min_size=1, max_size=8), app=apps, pause=st.integers(0, 30))
+    @rule(
+        wanted=st.lists(st.tuples(kinds, players, keys, sizes), min_size=1, max_size=8),
+        app=apps,
+        pause=st.integers(0, 30),
+    )
     def stall(self, wanted: list[tuple[RunKind, int, int, int]], app: int, pause: int) -> None:
         """A process stops in the middle of its work, and goes on whenever the loop turns again."""
         self.note("fault: stalled")
         self.run(self.half_way([self.ask(self.apps[app], *one, calm=False) for one in wanted], pause / 1000))
+
+    def somebody(self) -> tuple[int, RunKind, int, int, int]:
+        """Who plays between the steps: everybody in turn, with new keys and old ones."""
+        self.turn += 1
+        return self.turn % 2, TEST if self.turn % 7 == 0 else LIVE, self.turn % 5 % 4, self.turn % 23, 1 + self.turn % 3
 
     async def half_way(self, work: list[Coroutine[Any, Any, None]], seconds: float) -> None:
         self.begin_tasks(work)
@@ -222,7 +232,11 @@ class DrawMachine(RuleBasedStateMachine):
 
     # What breaks -------------------------------------------------------------------------------------------------
 
-    @rule(wanted=st.lists(st.tuples(kinds, players, keys, sizes), min_size=1, max_size=8), app=apps, pause=st.integers(0, 30))
+    @rule(
+        wanted=st.lists(st.tuples(kinds, players, keys, sizes), min_size=1, max_size=8),
+        app=apps,
+        pause=st.integers(0, 30),
+    )
     def die(self, wanted: list[tuple[RunKind, int, int, int]], app: int, pause: int) -> None:
         """A process loses all its connections for good in the middle of its work; a new one takes its place."""
         self.note("fault: died")
@@ -243,7 +257,12 @@ class DrawMachine(RuleBasedStateMachine):
         self.retired.append(self.apps[app])
         self.apps[app] = self.new_app()
 
-    @rule(app=apps, cut=st.sampled_from(Cut), times=st.integers(1, 3), what=st.sampled_from([b"COMMIT", b"INSERT", b"lock"]))
+    @rule(
+        app=apps,
+        cut=st.sampled_from(Cut),
+        times=st.integers(1, 3),
+        what=st.sampled_from([b"COMMIT", b"INSERT", b"lock"]),
+    )
     @precondition(lambda self: self.apps[0].sql_proxy is not None)
     def break_sql(self, app: int, cut: Cut, times: int, what: bytes) -> None:
         """The connection is lost in the middle of a statement, done or not."""
@@ -272,7 +291,7 @@ class DrawMachine(RuleBasedStateMachine):
         must(self.tasks <= tasks_before, "I5", "a call never ended")
 
     async def together_shaken(self, wanted: list[tuple[int, RunKind, int, int, int]]) -> None:
-        await self.attend(self.begin_tasks([self.ask(self.apps[app], *rest, calm=False) for app, *rest in wanted]))
+        await self.attend(self.begin_tasks([self.ask(self.apps[one[0]], *one[1:], calm=False) for one in wanted]))
 
     @rule(away=st.sampled_from(["sql", "redis"]))
     def outage(self, away: str) -> None:
@@ -438,6 +457,8 @@ class DrawMachine(RuleBasedStateMachine):
     @invariant()
     @precondition(lambda self: self.slug)
     def everything_holds(self) -> None:
+        # Whatever happened, people go on playing.
+        self.run(self.together([self.somebody() for _ in range(4)]))
         self.harvest()
         for kind in (LIVE, TEST):
             self.run(check(self.observer, self.slug, self.witness[kind], kind))
@@ -484,7 +505,9 @@ class DrawMachine(RuleBasedStateMachine):
 
     async def use_up_units(self, app: App) -> None:
         answers = await asyncio.gather(*(app.draw(self.slug, f"new-{number}", f"new-{number}") for number in range(60)))
-        reasons = {outcome.reason: 1 for one in answers if isinstance(one, Landed) for outcome in one.reservation.outcomes}
+        reasons = {
+            outcome.reason: 1 for one in answers if isinstance(one, Landed) for outcome in one.reservation.outcomes
+        }
         lost = Counter(
             picked
             for one in answers

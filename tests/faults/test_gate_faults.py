@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NoReturn
 
 import pytest
 from redis import Redis
 
 from gamekit.campaigns.models import RunKind
-from gamekit.draws.engine import Landed, Refusal, RefusalCode
+from gamekit.draws.calls import Landed, Refusal, RefusalCode, alias
+from gamekit.draws.ledger import Entry
+from gamekit.draws.reservations import Reservation
 from gamekit.draws.verify import verify
 from gamekit.errors import Unavailable
+from gamekit.odds.pick import pick
 from gamekit.testing.proxy import Cut
 from gamekit.testing.servers import ValkeyServer
 from tests.faults.checks import Witness, check
-from tests.faults.world import App, campaign, recovering, running
+from tests.faults.world import SOURCE, App, campaign, recovering, running
 
 
 def keys_of(run: str) -> tuple[str, str, str]:
@@ -110,31 +114,36 @@ async def test_an_older_copy_in_the_middle_of_a_campaign(app: App, other: App) -
 
 
 async def test_an_older_copy_does_not_lift_a_cap(app: App, other: App) -> None:
-    """A win that the older gate does not know of still counts against the cap, though the chance before it is free."""
-    await app.start(campaign("cap", [{"key": "mug", "stock": 60, "per_player": 1}], chances={"total": 5}))
+    """No index proves a cap: a gate that went back, and would give a free chance to a capped player, is found out by seq."""
+    await app.start(campaign("cap", [{"key": "toy", "per_player": 1}], fallback_weight=10, chances={"total": 5}))
+    await app.landed("cap", "someone", "first")
     run = (await app.view("cap")).run
-    await app.landed("cap", "someone", "k")
-    # The first chance is reserved by a process that dies; the player wins with the second; then the gate goes back.
-    await app.landed("cap", "p", "first")
-    await grant(app, "cap", "q", 1)
+    keys = await keys_by_pick(app, "cap", "p")
     with Redis.from_url(app.redis_url) as client:
         copy = copy_of(client, run)
-    async with undecided(other, "cap", "p", "lost"):
-        won = await app.landed("cap", "q", "won")
-    assert won.reservation.outcomes[0].prize == "mug"
-    with Redis.from_url(app.redis_url) as client:
+        # A chance that nobody will ever use, then a win; then the gate knows of neither.
+        await lose_one(other, "cap", "p", keys["thanks"][0])
+        won = await app.landed("cap", "p", keys["toy"][0])
+        assert won.reservation.outcomes[0].prize == "toy"
         put_back(client, copy)
-    await asyncio.gather(*(app.landed("cap", "q", f"again-{n}") for n in range(3)))
+    await app.landed("cap", "p", keys["toy"][1])
+    await app.landed("cap", "p", keys["toy"][2])
     await check(app.sql, "cap", Witness())
 
 
-@asynccontextmanager
-async def undecided(app: App, slug: str, player: str, key: str) -> AsyncIterator[None]:
-    """A reservation that its process never commits."""
+async def keys_by_pick(app: App, slug: str, player: str) -> dict[str, list[str]]:
+    """Keys of a player's requests by the prize that each will pick."""
     view = await app.view(slug)
-    terms = app.engine._terms(view, [], app.clock.now())
-    assert terms.epoch == view.epoch
-    yield
+    found, _ = await app.engine._resolver.resolve([("messenger", player)])
+    name = alias(view, found["messenger", player])
+    keys: dict[str, list[str]] = {}
+    for number in range(100):
+        key = f"key-{number}"
+        picked = pick(
+            view.seed, view.table, run=view.run, version=view.version, player=name, source=SOURCE, key=key, index=0
+        )
+        keys.setdefault(picked, []).append(key)
+    return keys
 
 
 async def test_an_older_data_file_after_a_crash(fragile: App, own_valkey: ValkeyServer) -> None:
@@ -281,22 +290,25 @@ async def test_a_unit_freed_twice_comes_back_once(app: App) -> None:
     assert await app.gate.release(lost.run, lost.epoch, [lost.nonce]) == 0
 
 
-async def lose_one(app: App, slug: str, player: str):  # type: ignore[no-untyped-def]
-    """A reservation that nobody commits."""
-    seen = []
+async def lose_one(app: App, slug: str, player: str, key: str | None = None) -> Reservation:
+    """A reservation that nobody commits: the call's process loses SQL, and then forgets about it."""
+    seen: list[Entry] = []
     commit = app.ledger.commit
 
-    async def swallow(entries, now):  # type: ignore[no-untyped-def]
+    async def lose(entries: Sequence[Entry], now: datetime) -> NoReturn:
         seen.extend(entries)
         raise OSError("lost")
 
-    app.ledger.commit = swallow  # type: ignore[method-assign]
-    call = asyncio.create_task(app.draw(slug, player, f"lost-{player}"))
+    app.ledger.commit = lose  # type: ignore[method-assign]
+    call = asyncio.create_task(app.draw(slug, player, key or f"lost-{player}"))
     while not seen:
         await asyncio.sleep(0.001)
     call.cancel()
-    app.ledger.commit = commit  # type: ignore[method-assign]
     await asyncio.gather(call, return_exceptions=True)
+    # A retry may be under way; only then is it sure that nobody will commit it.
+    while app.engine._waiting or not app.engine._line.idle:
+        await asyncio.sleep(0.001)
+    app.ledger.commit = commit  # type: ignore[method-assign]
     return seen[0].reservation
 
 
@@ -317,9 +329,7 @@ async def test_a_plain_run_of_draws_on_a_cluster(sql_url: str, redis_cluster_url
         for number in range(4):
             await app.start(campaign(f"cluster-{number}", [{"key": "mug", "stock": 20}], chances={"total": 2}))
         for _ in range(2):
-            await asyncio.gather(
-                *(app.landed(f"cluster-{n % 4}", f"p{n}", f"k{n}", 1 + n % 2) for n in range(80))
-            )
+            await asyncio.gather(*(app.landed(f"cluster-{n % 4}", f"p{n}", f"k{n}", 1 + n % 2) for n in range(80)))
             for node in redis_cluster_url.removeprefix("redis+cluster://").split(","):
                 with Redis.from_url(f"redis://{node}") as client:
                     client.flushall()

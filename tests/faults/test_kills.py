@@ -8,7 +8,8 @@ import time
 from collections import Counter
 
 import pytest
-from gamekit.draws.engine import Landed
+
+from gamekit.draws.calls import Landed
 from gamekit.testing.servers import ValkeyServer
 from tests.faults.checks import Witness, check
 from tests.faults.child import Point, draw_and_die, start
@@ -59,13 +60,13 @@ async def test_drawing_processes_are_killed_at_random(sql_url: str, own_valkey: 
     """What any of them told stays true; all chances and units come back; the ledger verifies."""
     own_valkey.command("FLUSHALL")
     counts = Counter[str]()
-    await kill_drawers(sql_url, own_valkey.url, "random", 20261122, rounds=3, counts=counts)
+    await kill_drawers(sql_url, own_valkey.url, "random", 20261122, rounds=2, counts=counts)
     assert counts["verified"]
 
 
 async def test_relays_are_killed_between_send_and_record(sql_url: str) -> None:
     """Each message arrives once or ends as unknown with a reason, each tag arrives, and the counts reconcile."""
     counts = Counter[str]()
-    await kill_relays(sql_url, 20261122, messages=60, counts=counts)
+    await kill_relays(sql_url, 20261122, messages=24, counts=counts)
     assert counts["kill: relay"]
     assert counts["delivered"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha1
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import text
 
-from gamekit.draws.engine import Landed
+from gamekit.draws.calls import Landed
 from gamekit.draws.gate import Gate
 from gamekit.draws.gate.gate import _Script
 from gamekit.draws.verify import LedgerFault, verify
@@ -65,20 +65,27 @@ class ForgetsKeys(Misled):
 
 
 class SoldOutTooEarly(Misled):
-    script, right, wrong = "reserve", "if not taken and unit[1] < open[i] then", "if not taken and unit[1] < open[i] - 1 then"
+    script, right, wrong = (
+        "reserve",
+        "if not taken and unit[1] < open[i] then",
+        "if not taken and unit[1] < open[i] - 1 then",
+    )
 
 
-DOCUMENT = {
-    "prizes": [{"key": "mug", "stock": 3, "per_player": 2}],
-    "chances": {"total": 4},
-    "limits": {"wins_per_player": 2},
+LIMITS: dict[type[Gate], dict[str, Any]] = {
+    # One limit at a time, or another one hides it.
+    NoLimit: {"prizes": [{"key": "mug", "stock": 3}], "chances": {"total": 4}},
+    NoStock: {"prizes": [{"key": "mug", "stock": 3}]},
+    SoldOutTooEarly: {"prizes": [{"key": "mug", "stock": 3}]},
+    NoCap: {"prizes": [{"key": "mug", "stock": 9, "per_player": 2}]},
+    NoWinLimit: {"prizes": [{"key": "mug", "stock": 9}], "limits": {"wins_per_player": 2}},
 }
 
 
-async def exercise(app: App) -> Witness:
-    """Enough draws to run into every limit: 12 requests of one player at once, then others."""
+async def exercise(app: App, limits: dict[str, Any]) -> Witness:
+    """Enough draws to run into every limit: 8 requests of one player at once, then others."""
     witness = Witness()
-    await app.start(campaign("planted", **DOCUMENT))
+    await app.start(campaign("planted", **limits))
     first = [app.draw("planted", "p", f"k{n}") for n in range(8)]
     then = [app.draw("planted", f"q{n}", f"q{n}") for n in range(4)]
     for work in (first, then):
@@ -97,30 +104,20 @@ async def holds(app: App, witness: Witness) -> None:
     verify(await app.export("planted"))
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
-async def test_without_a_mistake_everything_holds(app: App) -> None:
+@pytest.mark.parametrize("gate", LIMITS)
+async def test_without_the_mistake_everything_holds(app: App, gate: type[Gate]) -> None:
     """The same exercise passes with the scripts as they are."""
-    await holds(app, await exercise(app))
+    await holds(app, await exercise(app, LIMITS[gate]))
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("gate", [NoLimit, NoCap, NoWinLimit, NoStock, SoldOutTooEarly])
+@pytest.mark.parametrize("gate", LIMITS)
 async def test_a_limit_that_the_gate_ignores_is_found(sql_url: str, redis_url: str, gate: type[Gate]) -> None:
     """Limits that no unique index proves are found broken by the checks."""
-    # One limit at a time, or another one hides it.
     async with running(sql_url, redis_url, gate_class=gate) as app:
-        document = dict(DOCUMENT)
-        if gate in (NoLimit, NoStock, SoldOutTooEarly):
-            document = {"prizes": [{"key": "mug", "stock": 3}], "chances": {"total": 4}}
-        if gate is NoCap:
-            document = {"prizes": [{"key": "mug", "stock": 9, "per_player": 2}]}
-        if gate is NoWinLimit:
-            document = {"prizes": [{"key": "mug", "stock": 9}], "limits": {"wins_per_player": 2}}
-        DOCUMENT.clear()
-        DOCUMENT.update(document)
-        witness = await exercise(app)
+        witness = await exercise(app, LIMITS[gate])
         with pytest.raises((Violation, LedgerFault)):
             await holds(app, witness)
 
@@ -132,7 +129,9 @@ async def test_what_an_index_proves_survives_a_mistaken_gate(sql_url: str, redis
     async with running(sql_url, redis_url, gate_class=gate) as app:
         await app.start(campaign("index", [{"key": "mug", "stock": 9}]))
         work = [app.draw("index", f"p{n}", f"k{n}") for n in range(4)]
-        answers = await asyncio.gather(*work, *(app.draw("index", "p0", "k0") for _ in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(
+            *work, *(app.draw("index", "p0", "k0") for _ in range(3)), return_exceptions=True
+        )
         assert all(isinstance(answer, Landed | Unavailable) for answer in answers), answers
         ledger = await check(app.sql, "index", Witness())
         assert len({row.unit for row in ledger.rows}) == len(ledger.rows)

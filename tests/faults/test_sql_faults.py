@@ -9,15 +9,19 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from gamekit.draws.engine import Landed
+from gamekit.campaigns.models import RunKind
+from gamekit.draws.calls import Landed
 from gamekit.draws.ledger import Entry, Verdict
+from gamekit.draws.verify import verify
 from gamekit.errors import GamekitError, Unavailable
 from gamekit.storage.sql import writing
 from gamekit.testing.proxy import Cut
-from tests.faults.checks import Witness, check
+from tests.faults.checks import Witness, check, read
 from tests.faults.test_gate_faults import lose_one
 from tests.faults.world import App, campaign, recovering
 
@@ -35,7 +39,9 @@ async def test_a_connection_lost_during_commit(fragile: App, cut: Cut) -> None:
     witness = Witness()
     for number in range(8):
         fragile.sql_proxy.cut(b"COMMIT", cut)
-        answers = await asyncio.gather(*(fragile.landed("commit", f"p{number}-{n}", f"k{number}-{n}") for n in range(5)))
+        answers = await asyncio.gather(
+            *(fragile.landed("commit", f"p{number}-{n}", f"k{number}-{n}") for n in range(5))
+        )
         for answer in answers:
             witness.note(answer)
     assert fragile.sql_proxy.fired == 8
@@ -124,19 +130,20 @@ async def test_one_bad_player_in_a_batch_of_500_harms_nobody_else(app: App, bad:
 
 
 @postgres_only
-async def test_a_row_that_the_database_refuses_is_released(app: App) -> None:
-    """A rule of the database itself refuses one row of 500: it alone fails, and its unit and chance come back."""
+@pytest.mark.parametrize("rule", ["void OR key <> 'k250'", "key <> 'k250'"])
+async def test_a_row_that_the_database_refuses_is_released(app: App, rule: str) -> None:
+    """A rule of the database itself refuses one row of 500, or its void too: it alone fails, and all it held comes back."""
     await app.start(campaign("refused", [{"key": "mug", "stock": 500}], chances={"total": 1}))
     async with writing(app.sql) as connection:
-        await connection.execute(text("ALTER TABLE draws ADD CONSTRAINT odd CHECK (void OR key <> 'k250')"))
-    answers = await asyncio.gather(
-        *(app.draw("refused", f"p{n}", f"k{n}") for n in range(500)), return_exceptions=True
-    )
+        await connection.execute(text("ALTER TABLE draws ADD CONSTRAINT odd CHECK (" + rule + ")"))
+    answers = await asyncio.gather(*(app.draw("refused", f"p{n}", f"k{n}") for n in range(500)), return_exceptions=True)
     assert [n for n, answer in enumerate(answers) if not isinstance(answer, Landed)] == [250]
     answer = await app.landed("refused", "p250", "another")
     ledger = await check(app.sql, "refused", Witness())
     assert sorted(row.unit for row in ledger.rows) == list(range(1, 501))
     assert answer.reservation.outcomes[0].chance == 1
+    await app.campaigns.end("refused")
+    verify(await app.export("refused"))
 
 
 @postgres_only
@@ -165,9 +172,7 @@ async def test_sql_away(fragile: App) -> None:
     await fragile.landed("away", "known", "known")
     assert fragile.sql_proxy is not None
     fragile.sql_proxy.shut()
-    answers = await asyncio.gather(
-        *(fragile.draw("away", f"p{n}", f"k{n}") for n in range(10)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(fragile.draw("away", f"p{n}", f"k{n}") for n in range(10)), return_exceptions=True)
     assert all(isinstance(answer, Unavailable) and answer.retry_after for answer in answers)
     fragile.sql_proxy.open()
     await asyncio.gather(*(fragile.landed("away", f"p{n}", f"k{n}") for n in range(10)))
@@ -184,15 +189,13 @@ async def test_sql_goes_away_after_reserve(fragile: App) -> None:
     await asyncio.gather(*(fragile.engine._resolver.resolve([("messenger", f"p{n}")]) for n in range(3)))
     await fragile.view("later")
     fragile.sql_proxy.cut(b"INSERT INTO draws", Cut.BEFORE, times=100)
-    answers = await asyncio.gather(
-        *(fragile.draw("later", f"p{n}", f"k{n}") for n in range(3)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(fragile.draw("later", f"p{n}", f"k{n}") for n in range(3)), return_exceptions=True)
     assert all(isinstance(answer, Unavailable) for answer in answers)
     fragile.sql_proxy.open()
     async with recovering(fragile):
         await asyncio.sleep(2.2)
-        answers = await asyncio.gather(*(fragile.landed("later", f"q{n}", f"q{n}") for n in range(4)))
-    assert sorted(one.reservation.outcomes[0].unit or 0 for one in answers) == [0, 1, 2, 3]
+        back = await asyncio.gather(*(fragile.landed("later", f"q{n}", f"q{n}") for n in range(4)))
+    assert sorted(one.reservation.outcomes[0].unit or 0 for one in back) == [0, 1, 2, 3]
 
 
 @postgres_only
@@ -219,9 +222,7 @@ async def test_a_full_disk(app: App) -> None:
         pages = (await connection.execute(text("PRAGMA page_count"))).scalar_one()
     await app.sql.dispose()
     set_limit(app, pages + 4)
-    answers = await asyncio.gather(
-        *(app.draw("full", f"p{n}", f"k{n}") for n in range(1000)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(app.draw("full", f"p{n}", f"k{n}") for n in range(1000)), return_exceptions=True)
     assert any(isinstance(answer, Unavailable) for answer in answers)
     assert {type(answer) for answer in answers} <= {Unavailable, Landed}
     app.sql.sync_engine.dispose()
@@ -236,9 +237,8 @@ async def test_a_full_disk(app: App) -> None:
 
 def set_limit(app: App, pages: int) -> None:
     """How many pages the database may have, for every connection opened from now on."""
-    from sqlalchemy import event
 
-    def limit(connection, _):  # type: ignore[no-untyped-def]
+    def limit(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA max_page_count = {pages}")
         cursor.close()
@@ -269,3 +269,30 @@ async def test_a_database_file_held_by_another_program(app: App) -> None:
     thread.join()
     ledger = await check(app.sql, "held", Witness())
     assert sorted(row.unit for row in ledger.rows) == list(range(1, 51))
+
+
+@postgres_only
+async def test_a_void_that_cannot_name_its_request_verifies(app: App) -> None:
+    """What the database refuses stands in the ledger as a void without its key; the exported ledger verifies all the same."""
+    await app.start(campaign("nameless", [{"key": f"toy-{number}"} for number in range(20)], chances={"total": 1}))
+    async with writing(app.sql) as connection:
+        await connection.execute(text("ALTER TABLE draws ADD CONSTRAINT odd CHECK (key NOT LIKE 'bad%')"))
+    for number in range(5):
+        with pytest.raises(GamekitError):
+            await app.draw("nameless", f"p{number}", f"bad{number}")
+    await app.landed("nameless", "p0", "good")
+    await app.campaigns.end("nameless")
+    assert len((await read(app.sql, "nameless", RunKind.LIVE)).voids) == 5
+    assert verify(await app.export("nameless")).voids == 5
+
+
+@postgres_only
+@pytest.mark.usefixtures("impatient")
+async def test_a_void_that_the_database_always_refuses(app: App) -> None:
+    """The call ends all the same, and so does a sweep."""
+    await app.start(campaign("never", [{"key": "mug", "stock": 5}]))
+    async with writing(app.sql) as connection:
+        await connection.execute(text("ALTER TABLE draws ADD CONSTRAINT odd CHECK (prize <> 'mug')"))
+    async with asyncio.timeout(8):
+        with pytest.raises(GamekitError):
+            await app.draw("never", "p", "k")

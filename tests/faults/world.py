@@ -20,7 +20,8 @@ from gamekit.campaigns.views import RunView
 from gamekit.coupons.repository import Pools
 from gamekit.coupons.service import Coupons
 from gamekit.draws.book import Book
-from gamekit.draws.engine import Answer, Engine, Landed
+from gamekit.draws.calls import Answer, Landed
+from gamekit.draws.engine import Engine
 from gamekit.draws.export import export_lines
 from gamekit.draws.gate import Gate
 from gamekit.draws.ledger import Ledger
@@ -198,7 +199,13 @@ def breakable(sql_url: str, valkey: ValkeyServer) -> Iterator[dict[str, Any]]:
 def campaign(slug: str, prizes: list[dict[str, Any]], *, fallback_weight: int = 0, **fields: Any) -> CampaignDocument:
     """A campaign with these prizes and a fallback; a prize is a gift of weight 10 unless it says otherwise."""
     common = {"kind": "gift", "name": {"en": "Prize"}, "weight": 10}
-    nothing = {"key": "thanks", "kind": "nothing", "name": {"en": "Thanks"}, "weight": fallback_weight, "fallback": True}
+    nothing = {
+        "key": "thanks",
+        "kind": "nothing",
+        "name": {"en": "Thanks"},
+        "weight": fallback_weight,
+        "fallback": True,
+    }
     return parse_document(
         {
             "slug": slug,

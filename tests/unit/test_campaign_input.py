@@ -15,7 +15,12 @@ from gamekit.campaigns.sentences import shorten
 from gamekit.errors import InvalidInput
 
 SUMMER = tomllib.loads((Path(__file__).parents[1] / "vectors" / "summer-wheel.toml").read_text("utf-8"))
-ABSENT = object()
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
 
 
 def _set(raw: dict[str, Any], path: tuple[str | int, ...], value: object) -> None:

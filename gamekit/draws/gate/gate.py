@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import msgpack
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from gamekit.draws.reservations import REASONS, Memo, Outcome, Reservation
 from gamekit.storage.redis import RedisClient
@@ -159,7 +159,13 @@ class Gate:
                 len(memo.picks),
             )
             body += [place.get(pick, 0) for pick in memo.picks]
-        raw = await self._reserve.run(self._redis, run, _pack(head), _pack(body))
+        try:
+            raw = await self._reserve.run(self._redis, run, _pack(head), _pack(body))
+        except ResponseError as error:
+            if "user_script" not in str(error):
+                raise
+            # The script stumbled over what it found, before it wrote anything: somebody else wrote into the gate.
+            return Replies(0, None)
         trusted, epoch, *said = msgpack.unpackb(raw, raw=True)
         if not trusted:
             return Replies(epoch, None)

@@ -6,8 +6,10 @@
 -- OUT    1 installed, 0 the gate holds this epoch or a later one, on this server
 
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local held = redis.call('HMGET', KEYS[1], 'epoch', 'server')
-if held[1] and held[2] == server and tonumber(held[1]) >= tonumber(ARGV[1]) then return 0 end
+-- A key of another type, or an epoch that is no number, is nothing that this gate wrote: it is replaced.
+local held = redis.pcall('HMGET', KEYS[1], 'epoch', 'server')
+local epoch = not held.err and tonumber(held[1])
+if epoch and held[2] == server and epoch >= tonumber(ARGV[1]) then return 0 end
 
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
 local fields = {'epoch', ARGV[1], 'server', server, 'seq', '0', 'fresh', ARGV[2]}

@@ -9,6 +9,10 @@ local pending = redis.call('HVALS', KEYS[3])
 local found = {#pending}
 for i = 1, #pending do
   if #found > tonumber(ARGV[3]) then break end
-  if cmsgpack.unpack(pending[i])[2] < tonumber(ARGV[2]) then found[#found + 1] = pending[i] end
+  -- What is no reservation was not written by this gate, and there is nothing to decide about it.
+  local readable, reservation = pcall(cmsgpack.unpack, pending[i])
+  if readable and type(reservation) == 'table' and reservation[2] < tonumber(ARGV[2]) then
+    found[#found + 1] = pending[i]
+  end
 end
 return found
