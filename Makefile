@@ -25,7 +25,7 @@ demo: $(READY) ## Start gamekit with a demo brand, on embedded servers; PORT=800
 
 test: $(READY) ## All tests (under 10 minutes on 2 cores)
 	@.ci/system test
-	@$(BIN)/python -m pytest --session-timeout=600
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --session-timeout=840
 
 check: $(READY) ## Lint, formatting, types, import contracts and the fast tests
 	@$(BIN)/ruff check

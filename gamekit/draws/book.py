@@ -41,6 +41,10 @@ class Book:
         held = self._views.get(name)
         if unlike is not None and held is not None and held is not unlike:
             return held
+        earlier = self._loading.get(name)
+        if earlier is not None:
+            # It began before this call, and so may not know what its caller knows.
+            await asyncio.wait([earlier])
         task = self._loading.get(name)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._load(name))

@@ -179,7 +179,8 @@ class Ledger:
                     stamped = await _stamped(driver, reservations)
                     await driver.commit()
             except Exception as error:
-                if is_bad_row(error):
+                nameless = len(reservations) == 1 and reservations[0].memo.key == NAMELESS
+                if is_bad_row(error) and not nameless:
                     return await self._void_one_by_one(reservations)
                 if not is_collision(error):
                     raise

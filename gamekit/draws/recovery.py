@@ -38,6 +38,7 @@ class Recovery:
         self._ledger = ledger
         self._units = units
         self._clock = clock
+        self._open: set[str] = set()
         self._syncing: dict[str, asyncio.Task[None]] = {}
 
     async def resync(self, view: RunView, *, above: int) -> None:
@@ -77,9 +78,14 @@ class Recovery:
             await settle(run, epoch, nonces)
 
     async def sweep(self) -> int:
-        """Resolves every reservation whose deadline has passed, in every run; returns how many there were."""
+        """Resolves every reservation whose deadline has passed, in every run; returns how many there were.
+
+        Runs that are over since the last sweep, ended or wiped, are forgotten by the gate.
+        """
         async with reading(self._sql) as connection:
             runs = await repository.open_runs(connection)
+        known, self._open = self._open, {run for run, _ in runs}
+        await self._gate.forget(known - self._open)
         count = 0
         failed: Exception | None = None
         for run, epoch in runs:

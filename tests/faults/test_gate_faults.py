@@ -159,6 +159,7 @@ async def test_an_older_data_file_after_a_crash(fragile: App, own_valkey: Valkey
     assert sorted(row.unit for row in ledger.rows if row.unit) == list(range(1, 31))
 
 
+@pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
 async def test_a_killed_gate_is_a_moment_and_no_more(fragile: App, own_valkey: ValkeyServer) -> None:
     """Calls under way while the gate is killed and restarted are all answered, each once."""
     await fragile.start(campaign("killed", [{"key": "mug", "stock": 100}]))
@@ -227,6 +228,7 @@ async def test_a_key_lost_alone_is_healed(app: App, place: int) -> None:
     await check(app.sql, "lost", Witness())
 
 
+@pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("impatient")
 async def test_a_gate_out_of_memory(fragile: App, own_valkey: ValkeyServer) -> None:
     """Draws are told 503 and use nothing up; what is in the ledger is still told; with memory back, all is as before."""
@@ -246,6 +248,7 @@ async def test_a_gate_out_of_memory(fragile: App, own_valkey: ValkeyServer) -> N
     assert sorted(row.unit for row in ledger.rows) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("impatient")
 async def test_a_gate_away(fragile: App) -> None:
     """503, nothing used up, and back by itself."""
@@ -312,6 +315,7 @@ async def lose_one(app: App, slug: str, player: str, key: str | None = None) -> 
     return seen[0].reservation
 
 
+@pytest.mark.parametrize("sql_url", ["sqlite"], indirect=True)
 async def test_a_sweep_gives_back_what_nobody_decides(app: App) -> None:
     """Within seconds, by itself."""
     await app.start(campaign("sweep", [{"key": "mug", "stock": 1}], chances={"total": 1}))
@@ -323,6 +327,7 @@ async def test_a_sweep_gives_back_what_nobody_decides(app: App) -> None:
     assert answer.reservation.outcomes[0].unit == 1
 
 
+@pytest.mark.parametrize("sql_url", ["postgres"], indirect=True)
 async def test_a_plain_run_of_draws_on_a_cluster(sql_url: str, redis_cluster_url: str) -> None:
     """A run lives in one slot; several campaigns live in several; a flush heals."""
     async with running(sql_url, redis_cluster_url) as app:

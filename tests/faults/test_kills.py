@@ -41,6 +41,7 @@ async def test_a_process_killed_at_a_step(point: Point, sql_url: str, redis_url:
     assert len((await check(app.sql, "step", Witness())).rows) == 3
 
 
+@pytest.mark.parametrize("sql_url", ["postgres"], indirect=True)
 async def test_what_a_dead_process_held_comes_back_to_others(sql_url: str, redis_url: str, app: App) -> None:
     """The last unit, held by a process that died before it committed, goes to somebody else within seconds."""
     await app.start(campaign("held", [{"key": "mug", "stock": 3}], chances={"total": 3}))

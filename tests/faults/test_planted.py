@@ -122,6 +122,7 @@ async def test_a_limit_that_the_gate_ignores_is_found(sql_url: str, redis_url: s
             await holds(app, witness)
 
 
+@pytest.mark.parametrize("sql_url", ["postgres"], indirect=True)
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("gate", [NotIncremented, ForgetsKeys])
 async def test_what_an_index_proves_survives_a_mistaken_gate(sql_url: str, redis_url: str, gate: type[Gate]) -> None:

@@ -119,6 +119,7 @@ async def test_one_bad_key_in_a_batch_of_500_harms_nobody_else(app: App, bad: st
     assert len(ledger.rows) == 500
 
 
+@pytest.mark.parametrize("sql_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("bad", ["a\x00b", "x" * 400, "\ud800"])
 async def test_one_bad_player_in_a_batch_of_500_harms_nobody_else(app: App, bad: str) -> None:
     """The same for a player's id."""
