@@ -74,6 +74,7 @@ class _Player:
 
     used: int = 0
     granted: int = 0
+    day: int = 0
     wins: Counter[str] = field(default_factory=Counter)
     held: Counter[str] = field(default_factory=Counter)
 
@@ -278,13 +279,15 @@ class _Checker:
             local_day(created + skew, version.timezone, chances.day_starts)
             for skew in (timedelta(0), CLOCK_SKEW, -CLOCK_SKEW)
         }
-        if day not in days:
+        # A clock that was set back does not give a day back: the player's later day goes on.
+        if day not in days and not (day == player.day and day > max(days)):
             return f"day {day} is not the local day of created_at"
         if number is None or not 1 <= number <= chances.per_day:
             return f"day_number {number} is not from 1 to {chances.per_day}"
         if (row["player"], day, number) in self._days:
             return f"number {number} of the player's day {day} is used twice"
         self._days.add((row["player"], day, number))
+        player.day = max(player.day, day)
         return None
 
     def _check_award(self, row: dict[str, Any], version: _Version, created: datetime, player: _Player) -> str | None:

@@ -124,8 +124,8 @@ class Gate:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._reserve = _Script("player", "reserve")
-        self._confirm = _Script("confirm")
-        self._release = _Script("player", "release")
+        self._confirm = _Script("confirm", frees=True)
+        self._release = _Script("player", "release", frees=True)
         self._install = _Script("install")
         self._learn = _Script("player", "learn")
         self._overdue = _Script("overdue")
@@ -213,10 +213,12 @@ class Gate:
 class _Script:
     """A script made of Lua files, called by its digest, sent whole where a server does not have it yet."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, frees: bool = False) -> None:
+        """`frees`: it makes room, so a server that is out of memory must run it."""
         folder = files(__package__) / "lua"
         # With this first line a server that is out of memory refuses a script before it starts, not half-way.
-        self._source = "#!lua\n" + "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+        first = "#!lua flags=allow-oom\n" if frees else "#!lua\n"
+        self._source = first + "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
         self._digest = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: RedisClient, run: str, *arguments: Any) -> Any:

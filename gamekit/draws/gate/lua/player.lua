@@ -9,6 +9,13 @@ local PLAYER = '<I4I4I4I4I4I4I2I2I2'
 
 local NONE = {}
 
+local function nobody()
+  return {
+    high = 0, granted = 0, day = 0, day_high = 0, wins = 0, grants = 0,
+    free = NONE, day_free = NONE, caps = NONE, seen = '',
+  }
+end
+
 local function load_player(packed)
   local player = {}
   local high, granted, on, day_high, wins, grants, free, day_free, caps, at = struct.unpack(PLAYER, packed)

@@ -3,6 +3,8 @@
 -- KEYS   1 run   2 players   3 pending
 -- ARGV   1 epoch   2… nonces
 -- OUT    how many were released: only what this call itself removed from pending; 0 for another epoch
+--
+-- What a reservation held of a player or prize that the gate has lost meanwhile is given back by the next re-sync.
 
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 
@@ -22,8 +24,9 @@ for i = 2, #ARGV do
     local name, keyhash = reservation[4], reservation[5]
     local player = players[name]
     if not player then
-      player = load_player(redis.call('HGET', KEYS[2], name))
-      players[name] = player
+      local kept = redis.call('HGET', KEYS[2], name)
+      player = kept and load_player(kept) or nobody()
+      if kept then players[name] = player end
     end
     for at = 7, #reservation, DRAW_SIZE do
       local chance, granted, on, number = reservation[at], reservation[at + 1], reservation[at + 2], reservation[at + 3]
@@ -36,8 +39,9 @@ for i = 2, #ARGV do
         if player.caps[prize] then player.caps[prize] = player.caps[prize] - 1 end
       end
       if unit > 0 then
-        if not units[prize] then units[prize] = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'u:' .. prize)) end
-        table.insert(units[prize][2], unit)
+        local kept = redis.call('HGET', KEYS[1], 'u:' .. prize)
+        if not units[prize] and kept then units[prize] = cmsgpack.unpack(kept) end
+        if units[prize] then table.insert(units[prize][2], unit) end
       end
     end
     local entry = keyhash .. ARGV[i]

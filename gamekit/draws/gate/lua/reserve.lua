@@ -188,10 +188,7 @@ for n = 1, #names do
     if found[n] then
       player = load_player(found[n])
     elseif fresh or requests[start + 3] then
-      player = {
-        high = 0, granted = 0, day = 0, day_high = 0, wins = 0, grants = 0,
-        free = NONE, day_free = NONE, caps = NONE, seen = '',
-      }
+      player = nobody()
     end
     players[name] = player
   end
