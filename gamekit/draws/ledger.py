@@ -18,7 +18,7 @@ from gamekit.draws import statements
 from gamekit.draws.gate import PlayerTruth
 from gamekit.draws.models import Draw
 from gamekit.draws.reservations import NAMELESS, Memo, Outcome, Reservation
-from gamekit.storage.bulk import Driver, Statement, is_bad_row, is_collision, transaction
+from gamekit.storage.bulk import Driver, Statement, is_bad_row, is_collision, is_taken, transaction
 from gamekit.storage.sql import reading
 
 draws: Table = Draw.__table__  # type: ignore[attr-defined]
@@ -98,10 +98,14 @@ class Ledger:
         the row stands alone. Raises `UncertainCommit` where the database did not answer: then nothing may be released
         before `void`.
         """
+        insert = statements.INSERT_DRAWS
         for _ in range(COLLISION_TRIES):
             try:
-                return await self._commit(entries, now)
+                return await self._commit(entries, now, insert)
             except Exception as error:
+                if is_taken(error):
+                    insert = statements.INSERT_FREE_DRAWS
+                    continue
                 if is_collision(error):
                     continue
                 if not is_bad_row(error):
@@ -114,17 +118,19 @@ class Ledger:
                 return verdicts + more_verdicts, codes | more_codes
         raise UncertainCommit("the database stayed busy")
 
-    async def _commit(self, entries: Sequence[Entry], now: datetime) -> tuple[list[Verdict], dict[Unit, str]]:
+    async def _commit(
+        self, entries: Sequence[Entry], now: datetime, insert: Statement
+    ) -> tuple[list[Verdict], dict[Unit, str]]:
         reservations = [entry.reservation for entry in entries]
         async with transaction(self._sql) as driver:
             await driver.begin({entry.lock for entry in entries})
-            mine = await _insert(driver, statements.INSERT_DRAWS, reservations, void=False)
+            mine = await _insert(driver, insert, reservations, void=False)
             if len(mine) == sum(len(item.outcomes) for item in reservations):
                 verdicts = [Verdict.LANDED] * len(entries)
                 owing = entries
             else:
                 verdicts = await self._judge(driver, entries, mine)
-                owing = [entry for entry in entries if (entry.reservation.run, entry.reservation.seq) in mine]
+                owing = [entry for entry in entries if _stamp(entry.reservation) in mine]
             await _add_deliveries(driver, owing, now)
             landed = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict is Verdict.LANDED]
             units = [unit for entry in landed if entry.pooled for unit in entry.coded_units()]
@@ -134,17 +140,18 @@ class Ledger:
             await driver.commit()
         return verdicts, codes
 
-    async def _judge(self, driver: Driver, entries: Sequence[Entry], mine: set[tuple[Any, Any]]) -> list[Verdict]:
+    async def _judge(self, driver: Driver, entries: Sequence[Entry], mine: set[tuple[str, int, int]]) -> list[Verdict]:
         """Why some rows did not land. Takes half-landed requests back out, here in the same transaction."""
         verdicts: list[Verdict | None] = []
         partial: list[tuple[str, int, int]] = []
         for entry in entries:
             reservation = entry.reservation
-            stamps = [(reservation.run, reservation.seq + index) for index in range(len(reservation.outcomes))]
+            run, epoch, seq = _stamp(reservation)
+            stamps = [(run, epoch, seq + index) for index in range(len(reservation.outcomes))]
             landed = [stamp for stamp in stamps if stamp in mine]
             verdicts.append(Verdict.LANDED if len(landed) == len(stamps) else None)
             if landed and len(landed) < len(stamps):
-                partial += ((run, reservation.epoch, seq) for run, seq in landed)
+                partial += landed
                 mine.difference_update(landed)
         if partial:
             await driver.run(statements.DELETE_DRAWS, list(zip(*partial, strict=True)))
@@ -257,9 +264,9 @@ class Ledger:
 
 async def _insert(
     driver: Driver, statement: Statement, reservations: Sequence[Reservation], *, void: bool
-) -> set[tuple[str, int]]:
-    """Inserts reservations sorted by stamp, so that batches never deadlock; returns (run, seq) of what went in."""
-    went_in: set[tuple[str, int]] = set()
+) -> set[tuple[str, int, int]]:
+    """Inserts reservations sorted by stamp, so that batches never deadlock; returns the stamps that went in."""
+    went_in: set[tuple[str, int, int]] = set()
     for (run, epoch, version, created_us), group in groupby(sorted(reservations, key=_kin_and_stamp), key=_kin):
         rows = [
             (
@@ -291,7 +298,7 @@ async def _insert(
             created_at=from_micros(created_us),
             void=void,
         )
-        went_in.update((row[0], row[1]) for row in landed)
+        went_in.update((run, epoch, row[0]) for row in landed)
     return went_in
 
 

@@ -28,13 +28,14 @@ _GIVEN = ", ".join((*(f"{{{name}}}" for name in SHARED), *(f"given.{name}" for n
 _DRAWN = ", ".join(f"draws.{name}" for name in (*SHARED, *ROW))
 
 # The epoch is read in this statement, which begins after the run's lock was taken.
-INSERT_DRAWS = Statement(
+_INSERT_IN_EPOCH = (
     f"INSERT INTO draws ({_NAMES}) SELECT {_GIVEN} FROM {{rows}} "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE runs.id = {run_id} AND runs.epoch = {epoch}) "
-    "ON CONFLICT DO NOTHING RETURNING run_id, seq",
-    ROW,
-    shared=SHARED,
+    "WHERE EXISTS (SELECT 1 FROM runs WHERE runs.id = {run_id} AND runs.epoch = {epoch})"
 )
+INSERT_DRAWS = Statement(f"{_INSERT_IN_EPOCH} RETURNING seq", ROW, shared=SHARED)
+"""Fails as a whole where any number is used already: what nearly never happens is not looked for beforehand."""
+INSERT_FREE_DRAWS = Statement(f"{_INSERT_IN_EPOCH} ON CONFLICT DO NOTHING RETURNING seq", ROW, shared=SHARED)
+"""Passes over rows of which a number is used already."""
 INSERT_VOIDS = Statement(
     f"INSERT INTO draws ({_NAMES}) SELECT {_GIVEN} FROM {{rows}} WHERE true ON CONFLICT DO NOTHING", ROW, shared=SHARED
 )

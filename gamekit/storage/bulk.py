@@ -163,6 +163,13 @@ def is_bad_row(error: BaseException) -> bool:
     )
 
 
+def is_taken(error: BaseException) -> bool:
+    """A unique index refused a row, and with it the whole statement."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    return isinstance(error, asyncpg.UniqueViolationError)
+
+
 def is_collision(error: BaseException) -> bool:
     """The transaction lost against another one and was rolled back; it may simply be repeated."""
     if isinstance(error, asyncpg.PostgresError):
