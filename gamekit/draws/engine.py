@@ -211,8 +211,8 @@ class Engine:
         taken = await self._taken(view)
         try:
             replies = await self._gate.reserve(view.run, self._terms(view, asks, now), asks)
-        except (OSError, RedisError):
-            # The gate may have done it all the same; the next try then finds the reservation.
+        except BaseException:
+            # Lost or given up: the gate may have done it all the same, and the next try then finds the reservation.
             for call in calls:
                 call.own = True
             raise
