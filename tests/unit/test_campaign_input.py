@@ -15,6 +15,8 @@ from gamekit.campaigns.sentences import shorten
 from gamekit.errors import InvalidInput
 
 SUMMER = tomllib.loads((Path(__file__).parents[1] / "vectors" / "summer-wheel.toml").read_text("utf-8"))
+
+
 class _Absent:
     def __repr__(self) -> str:
         return "absent"

@@ -295,7 +295,9 @@ def _rerolling() -> Callable[..., str]:
 
 
 @pytest.mark.parametrize(
-    "mistake", [_reused_seed, _same_for_all_indexes, _shared_between_sources, _rerolling()], ids=lambda mistake: mistake.__name__
+    "mistake",
+    [_reused_seed, _same_for_all_indexes, _shared_between_sources, _rerolling()],
+    ids=lambda mistake: mistake.__name__,
 )
 def test_wrong_names_are_caught(mistake: Callable[..., str]) -> None:
     """One seed for all runs, one pick for a whole request, keys shared between sources, luck re-rolled on a retry: all fail."""
