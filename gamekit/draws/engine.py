@@ -326,12 +326,10 @@ class Engine:
         open_ones = set(map(id, await self._replay(view, asked)))
         unknown = [call for call in others.get(Unknown, ()) if id(call) in open_ones]
         refused = [call for call in others.get(Refused, ()) if id(call) in open_ones]
-        if unknown or refused:
-            if unknown:
-                await self._gate.learn(
-                    view.run, view.epoch, {call.player_id: truths[call.player_id] for call in unknown}
-                )
-                self._again(unknown)
+        if unknown:
+            await self._gate.learn(view.run, view.epoch, {call.player_id: truths[call.player_id] for call in unknown})
+            self._again(unknown)
+        if refused:
             await self._second_opinion(view, refused, truths, waiting, now)
         lost = [call for call in others.get(Decided, ()) if id(call) in open_ones]
         if lost:
@@ -351,8 +349,6 @@ class Engine:
         Where the ledger disagrees, the chances may be held by reservations that are undecided: those are waited for.
         Else the gate is told of grants it may have missed, and if that does not help, it is not to be trusted.
         """
-        if not refused:
-            return
         if (await self._book.reload((view.slug, view.kind))).epoch != view.epoch:
             # Perhaps the campaign was paused or changed: what is refused must be refused by what holds now.
             self._again(refused)

@@ -84,8 +84,9 @@ class Recovery:
         """
         async with reading(self._sql) as connection:
             runs = await repository.open_runs(connection)
-        known, self._open = self._open, {run for run, _ in runs}
-        await self._gate.forget(known - self._open)
+        still_open = {run for run, _ in runs}
+        await self._gate.forget(self._open - still_open)
+        self._open = still_open
         count = 0
         failed: Exception | None = None
         for run, epoch in runs:
